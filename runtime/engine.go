@@ -1,0 +1,293 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options configures an Engine. Only Store is required.
+type Options struct {
+	// AutoResume is how long a run that an error paused rests before it resumes by itself. Negative: never. Defaults to 1 hour.
+	AutoResume time.Duration
+	// Clock tells the time. Defaults to SystemClock.
+	Clock Clock
+	// ForgetAfter is how long an idempotency key is kept. Defaults to 24 hours.
+	ForgetAfter time.Duration
+	// Logger takes what an operator should know. Defaults to discarding it.
+	Logger *slog.Logger
+	// MaxObject is the largest object of a run, in bytes. Defaults to 1 MiB.
+	MaxObject int
+	// MaxVersions pauses a run that reaches it, so that none circles for ever. Defaults to 10,000.
+	MaxVersions uint64
+	// Meter takes measurements. Defaults to NoMeter.
+	Meter Meter
+	// NoHistoryObjects leaves the objects of earlier versions out of the history. Defaults to false.
+	NoHistoryObjects bool
+	// Random returns 64 random bits, from many goroutines. Defaults to math/rand/v2's Uint64.
+	Random func() uint64
+	// StepTimeout is the deadline of one invocation. Defaults to 30 seconds.
+	StepTimeout time.Duration
+	// Store keeps everything. The engine is its only writer; the caller closes it after Stop.
+	Store Store
+	// Streamer takes the events of the outbox. Defaults to none: the events stay in the store's log.
+	Streamer Streamer
+	// Relay bounds the batches that go to the Streamer.
+	Relay RelayOptions
+	// SideWorkers is how many tasks beside the runs are done at a time: hooks, intents, erasures, schedules. Defaults to 16.
+	SideWorkers int
+	// Window is how many ready runs of one status are kept in memory; the rest wait in the store. Defaults to 1,024.
+	Window int
+	// Workers is how many invocations run at a time. Defaults to 16 for each processor.
+	Workers int
+}
+
+// EnsureDefaults replaces each zero field by its default.
+func (o *Options) EnsureDefaults() {
+	if o.AutoResume == 0 {
+		o.AutoResume = time.Hour
+	}
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	if o.ForgetAfter == 0 {
+		o.ForgetAfter = 24 * time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxObject == 0 {
+		o.MaxObject = 1 << 20
+	}
+	if o.MaxVersions == 0 {
+		o.MaxVersions = 10_000
+	}
+	if o.Meter == nil {
+		o.Meter = NoMeter{}
+	}
+	if o.Random == nil {
+		o.Random = rand.Uint64
+	}
+	if o.StepTimeout == 0 {
+		o.StepTimeout = 30 * time.Second
+	}
+	if o.SideWorkers == 0 {
+		o.SideWorkers = 16
+	}
+	if o.Window == 0 {
+		o.Window = 1024
+	}
+	if o.Workers == 0 {
+		o.Workers = 16 * runtime.GOMAXPROCS(0)
+	}
+	o.Relay.ensureDefaults()
+}
+
+// Validate reports all faults of the options at once. Call it after EnsureDefaults.
+func (o *Options) Validate() error {
+	var faults []error
+	fault := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New("runtime: options: "+text))
+		}
+	}
+	fault(o.Store == nil, "Store is required")
+	fault(o.ForgetAfter < 0, "ForgetAfter must not be negative")
+	fault(o.MaxObject < 0, "MaxObject must not be negative")
+	fault(o.StepTimeout < 0, "StepTimeout must not be negative")
+	fault(o.SideWorkers < 0, "SideWorkers must not be negative")
+	fault(o.Window < 0, "Window must not be negative")
+	fault(o.Workers < 0, "Workers must not be negative")
+	return errors.Join(append(faults, o.Relay.validate())...)
+}
+
+// Engine moves runs from their triggers to their ends. All its methods may be called from many goroutines.
+type Engine struct {
+	opt    Options
+	store  Store
+	shards []*shard
+	tasks  *dispatcher
+	meters meters
+
+	catalog    atomic.Pointer[Catalog]
+	ctx        context.Context //nolint:containedctx // the life of the engine's own goroutines, from Start to Stop
+	cancel     context.CancelFunc
+	scheduling sync.Mutex     // serializes changes of schedules
+	owned      sync.WaitGroup // relays, refills and tasks beside the runs
+	sideSlots  chan struct{}  // one for each task beside the runs that is being done
+	started    atomic.Bool
+	stopping   atomic.Bool
+	failed     chan struct{}
+	failure    atomic.Pointer[error]
+	failOnce   sync.Once
+}
+
+// New returns an engine that is not yet running and knows no workflow.
+func New(opt Options) (*Engine, error) {
+	opt.EnsureDefaults()
+	if err := opt.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{opt: opt, store: opt.Store, failed: make(chan struct{}), meters: meters{meter: opt.Meter}}
+	e.catalog.Store(NewCatalog())
+	e.tasks = newDispatcher(e)
+	e.sideSlots = make(chan struct{}, opt.SideWorkers)
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	for i := range opt.Store.Shards() {
+		e.shards = append(e.shards, newShard(e, Shard(i)))
+	}
+	return e, nil
+}
+
+// Start takes ownership of the store's shards, finds the work that was left, and begins. It returns when the engine is ready.
+// ctx bounds the start alone.
+func (e *Engine) Start(ctx context.Context) error {
+	var left []Queue
+	for _, s := range e.shards {
+		queues, err := s.open(ctx)
+		if err != nil {
+			return fmt.Errorf("runtime: start: %w", err)
+		}
+		left = append(left, queues...)
+	}
+	e.tasks.found(left)
+	e.startRelay()
+	e.started.Store(true)
+	for _, s := range e.shards {
+		s.startTimers()
+	}
+	e.owned.Go(e.syncSchedules)
+	return nil
+}
+
+// Stop refuses new work, lets the invocations under way end and commits them, and waits until all is durable. When ctx ends
+// first, invocations that still run are abandoned: their attempts do not count. The engine cannot be started again; stopping
+// it again does nothing.
+func (e *Engine) Stop(ctx context.Context) error {
+	if e.stopping.Swap(true) {
+		return nil
+	}
+	for _, s := range e.shards {
+		s.stopTimers()
+	}
+	err := e.tasks.stop(ctx)
+	e.cancel()
+	e.tasks.wait()
+	e.owned.Wait()
+	if err != nil {
+		err = fmt.Errorf("runtime: stop: invocations were abandoned: %w", err)
+	}
+	if failure := e.Err(); failure != nil {
+		return errors.Join(err, failure)
+	}
+	for _, s := range e.shards {
+		s.close()
+	}
+	return errors.Join(err, e.observedAll(context.WithoutCancel(ctx)))
+}
+
+// SetCatalog makes c what new invocations use. Invocations under way end with the step they began with.
+func (e *Engine) SetCatalog(c *Catalog) {
+	e.catalog.Store(c)
+	e.tasks.catalogChanged(c)
+	if e.accepting() == nil {
+		e.owned.Go(e.syncSchedules)
+	}
+}
+
+// Catalog returns what new invocations use.
+func (e *Engine) Catalog() *Catalog { return e.catalog.Load() }
+
+// Failed is closed when the store has failed: the engine accepts nothing more and the process must stop.
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
+
+// Err returns why the engine failed, or nil.
+func (e *Engine) Err() error {
+	if p := e.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail records the first failure of the store. Nothing is acknowledged after it.
+func (e *Engine) fail(err error) {
+	e.failOnce.Do(func() {
+		e.failure.Store(&err)
+		close(e.failed)
+		e.opt.Logger.Error("the store failed; nothing more is accepted", "error", err)
+		e.tasks.halt()
+		e.cancel()
+	})
+}
+
+// accepting returns why the engine takes no new work, or nil.
+func (e *Engine) accepting() error {
+	if err := e.Err(); err != nil {
+		return err
+	}
+	if e.stopping.Load() || !e.started.Load() {
+		return ErrStopping
+	}
+	return nil
+}
+
+// Stats returns a moment of the engine.
+func (e *Engine) Stats() Stats {
+	stats := e.tasks.stats()
+	for _, s := range e.shards {
+		inMemory, waiting, published := s.counts()
+		stats.InMemory += inMemory
+		stats.Waiting += waiting
+		stats.Shards = append(stats.Shards, ShardStats{
+			Applied: e.store.Applied(s.id), Durable: e.store.Durable(s.id), Published: published,
+		})
+	}
+	return stats
+}
+
+// share returns a random share in [0, 1).
+func (e *Engine) share() float64 { return float64(e.opt.Random()>>11) / (1 << 53) }
+
+// now is the present time in the form that records keep.
+func (e *Engine) now() time.Time { return e.opt.Clock.Now().UTC().Round(0) }
+
+// shardOf returns the shard that holds a run.
+func (e *Engine) shardOf(id RunID) *shard { return e.shards[ShardOf(id.Slot(), len(e.shards))] }
+
+// observed waits until all that the caller can have read of the shard so far is durable.
+func (e *Engine) observed(ctx context.Context, s *shard) error {
+	return e.durable(ctx, s, e.store.Applied(s.id))
+}
+
+// observedAll waits until all that the caller can have read so far is durable.
+func (e *Engine) observedAll(ctx context.Context) error {
+	applied := make([]LSN, len(e.shards))
+	for i, s := range e.shards {
+		applied[i] = e.store.Applied(s.id)
+	}
+	for i, s := range e.shards {
+		if err := e.durable(ctx, s, applied[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// durable waits until the shard is durable up to lsn. If it never will be, the engine has failed.
+func (e *Engine) durable(ctx context.Context, s *shard, lsn LSN) error {
+	err := e.store.WaitDurable(ctx, s.id, lsn)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("runtime: wait until durable: %w", err)
+	if errors.Is(err, ErrStoreFailed) {
+		e.fail(err)
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrNotFound says that there is no such run, key or definition.
+	ErrNotFound = errors.New("not found")
+	// ErrFenced says that another owner has taken the shard.
+	ErrFenced = errors.New("the shard has a newer owner")
+	// ErrStoreFailed says that a batch could not be made durable. The process must stop: what it holds in memory may be lost.
+	ErrStoreFailed = errors.New("the store failed")
+	// ErrRetired says that a module has been replaced and takes no more invocations.
+	ErrRetired = errors.New("the module has been replaced")
+	// ErrStopping says that the engine has not started yet or is stopping, and takes no new work.
+	ErrStopping = errors.New("the server is starting or stopping; try again in a moment")
+)
+
+// TransitionError says that a run cannot go from one state to another.
+type TransitionError struct{ From, To RunState }
+
+func (e *TransitionError) Error() string {
+	return fmt.Sprintf("a run that is %s cannot become %s", e.From, e.To)
+}
+
+// InProgressError says that a foreign ID already has an active run of the workflow.
+type InProgressError struct {
+	Workflow  string
+	ForeignID string
+	RunID     RunID // the active run
+}
+
+func (e *InProgressError) Error() string {
+	return fmt.Sprintf("workflow %s already has an active run for foreign ID %q: %s", e.Workflow, e.ForeignID, e.RunID)
+}
+
+// UnknownWorkflowError says that the catalog has no workflow of that name.
+type UnknownWorkflowError struct {
+	Name  string
+	Known []string // all names, in alphabetical order
+}
+
+func (e *UnknownWorkflowError) Error() string { return fmt.Sprintf("there is no workflow %q", e.Name) }
+
+// UnknownStatusError says that a workflow has no such status, or none that a run can begin in.
+type UnknownStatusError struct {
+	Workflow string
+	Status   string
+	Known    []string // the statuses it could have been, in alphabetical order
+}
+
+func (e *UnknownStatusError) Error() string {
+	return fmt.Sprintf("workflow %s has no status %q that a run can begin in", e.Workflow, e.Status)
+}
+
+// KeyReusedError says that an idempotency key came with another request than before.
+type KeyReusedError struct {
+	Key   string
+	RunID RunID // the run that the first request began
+}
+
+func (e *KeyReusedError) Error() string {
+	return fmt.Sprintf("idempotency key %q was used with another request", e.Key)
+}
+
+// InvalidError says that a request is malformed.
+type InvalidError struct {
+	Field string // what is wrong: "foreign_id"
+	Cause string // how: "is empty; give the order's number"
+}
+
+func (e *InvalidError) Error() string { return e.Field + " " + e.Cause }
+
+func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }

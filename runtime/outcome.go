@@ -1,0 +1,104 @@
+package runtime
+
+import (
+	"context"
+	"time"
+)
+
+// OutcomeKind says what a handler decided. Zero is no outcome.
+type OutcomeKind uint8
+
+// Outcome kinds.
+const (
+	OutcomeTo        OutcomeKind = 1 // go to Outcome.Status
+	OutcomeRepeat    OutcomeKind = 2 // stay, and run the step again after Outcome.Delay
+	OutcomeSkip      OutcomeKind = 3 // end the task and park the run; a new object is not saved
+	OutcomePause     OutcomeKind = 4 // pause the run for Outcome.Reason; a new object is saved
+	OutcomeCancel    OutcomeKind = 5 // cancel the run for Outcome.Reason; a new object is saved
+	OutcomeError     OutcomeKind = 6 // the attempt failed for Outcome.Reason; another may not
+	OutcomePermanent OutcomeKind = 7 // the attempt failed for Outcome.Reason, and another would too
+	OutcomeDone      OutcomeKind = 8 // what a handler that moves no run was asked is done
+)
+
+// Outcome is what a handler decided in one invocation.
+type Outcome struct {
+	Kind    OutcomeKind
+	Status  string        // the destination, of OutcomeTo
+	Reason  string        // of a pause, a cancellation or an error
+	Delay   time.Duration // of OutcomeRepeat; ≥ 0
+	Due     time.Time     // of a HandlerTimer's OutcomeDone: when the timeout is due
+	Changed bool          // Object holds the run's new object; otherwise the object stays as it is
+	Object  []byte        // one JSON value when Changed; its buffer belongs to the caller of Invoke and is reused
+	Intents []Intent      // runs to be triggered if the outcome is committed; not of an error
+	Logs    []LogLine     // what the handler logged, bounded by the host
+}
+
+// Intent is a durable wish of a handler: that a run of another workflow be triggered.
+type Intent struct {
+	Workflow  string
+	ForeignID string
+	Object    []byte // one JSON value; empty: null
+	StartAt   string // "": the workflow's start
+}
+
+// LogLine is one line that a handler logged.
+type LogLine struct {
+	Time  time.Time
+	Level int // of log/slog
+	Text  string
+}
+
+// Reset empties the outcome and keeps the object's buffer.
+func (o *Outcome) Reset() {
+	*o = Outcome{Object: o.Object[:0], Intents: o.Intents[:0], Logs: o.Logs[:0]}
+}
+
+// Invocation is one call of a handler.
+type Invocation struct {
+	Handler  *Handler
+	Record   *Record   // to be read during the call only, and not changed
+	Attempt  uint32    // of this task, from 1
+	Payload  []byte    // of a callback: raw; to be read during the call only
+	Callback uint64    // of a callback: its number in the run, from 1; else 0
+	Slot     time.Time // of a filter: the schedule's slot; else zero
+	Now      time.Time // when the call starts
+	Deadline time.Time // when it is ended
+}
+
+// AppendIdempotencyKey appends the key under which the invocation's outside effects are done at most once: "<run_id>/<version
+// that made the task>/<kind>/<handler>", and of a callback "/<number>"; of a filter the slot, in seconds since 1970, stands for the version. Every attempt of one task has the same, whatever happens
+// to the run in between.
+func (in *Invocation) AppendIdempotencyKey(dst []byte) []byte {
+	dst, _ = in.Record.RunID.AppendText(dst)
+	version := in.Record.Version
+	switch in.Handler.Kind {
+	case HandlerStep:
+		version = in.Record.Task
+	case HandlerCallback, HandlerTimeout, HandlerTimer:
+		version = in.Record.Entry
+	case HandlerHook, HandlerErase, HandlerFilter:
+	}
+	if in.Handler.Kind == HandlerFilter {
+		version = uint64(in.Slot.Unix())
+	}
+	dst = appendUint(append(dst, '/'), version)
+	dst = append(append(dst, '/'), in.Handler.Kind.String()...)
+	dst = append(append(dst, '/'), in.Handler.Name...)
+	if in.Callback > 0 {
+		dst = appendUint(append(dst, '/'), in.Callback)
+	}
+	return dst
+}
+
+// Invoker runs handlers of one module.
+//
+// Invoke calls the handler and fills out, which the caller has Reset. Whatever the handler does wrong — an error, a panic, a
+// trap, an exit, a deadline — is an Outcome of kind OutcomeError or OutcomePermanent with a reason that a person can act on,
+// and a nil error. A non-nil error means that the host ended or refused the call for reasons of its own; the attempt does not
+// count, and the caller looks the step up again. ErrRetired says that the module has been replaced and closed.
+//
+// Invoke must not keep in, its record or out after it returned. It is called from many goroutines at a time and blocks while
+// all instances are busy, until ctx ends.
+type Invoker interface {
+	Invoke(ctx context.Context, in *Invocation, out *Outcome) error
+}

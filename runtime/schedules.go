@@ -1,0 +1,372 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// late is how long after its time a slot counts as missed: the server was down, or the schedule was held up.
+const late = time.Minute
+
+// doSchedule does the slot of a schedule that is due, and plans the next: both in the batch that begins the run, so that a slot
+// triggers once. A slot that fails is kept and tried again.
+func (s *shard) doSchedule(t *Task) error {
+	e := s.engine
+	sched, err := e.store.Schedule(t.Workflow, t.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && (sched.Paused || !sched.Next.Equal(t.Slot)) {
+		return s.put(&Batch{DropTask: t}) // it was removed, paused or changed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	w := e.Catalog().Workflow(t.Workflow)
+	if w == nil {
+		return s.failSlot(t, &sched, fmt.Errorf("there is no workflow %s", t.Workflow), unserved)
+	}
+	slot := sched.due(e.now())
+	if slot.IsZero() {
+		return s.endSlot(t, &sched, t.Slot, "skipped: the slot was missed", nil)
+	}
+	trigger := Trigger{
+		Workflow: sched.Workflow, ForeignID: sched.foreignID(), Object: sched.Object, StartAt: sched.StartAt,
+		cause: CauseSchedule, schedule: sched.Name,
+	}
+	if h := w.filter(sched.Name); h != nil && sched.Plugin {
+		rec := Record{Workflow: w.Name, ForeignID: trigger.ForeignID, Object: objectOrNull(sched.Object)}
+		out, _, err := s.tryTask(t, h, &Invocation{Handler: h, Record: &rec})
+		if err != nil || out == nil {
+			return err
+		}
+		switch {
+		case out.Kind == OutcomeSkip:
+			return s.endSlot(t, &sched, slot, "skipped: the filter said so", nil)
+		case out.Kind != OutcomeDone:
+			return s.failSlot(t, &sched, errors.New(out.Reason), h.Retry.Wait(t.Attempt, e.share()))
+		case out.Changed:
+			trigger.Object = out.Object
+		}
+	}
+	return s.triggerSlot(t, &sched, slot, &trigger)
+}
+
+// due returns the slot to trigger of those that are due at now, by the catch-up policy; zero for none.
+func (s *Schedule) due(now time.Time) time.Time {
+	c, err := s.cron()
+	if err != nil || s.CatchUp == CatchUpAll {
+		return s.Next
+	}
+	slot := s.Next
+	for {
+		next := c.next(slot, s.Since)
+		if next.IsZero() || next.After(now) {
+			break
+		}
+		slot = next
+	}
+	if s.CatchUp == CatchUpNone && now.Sub(slot) > late {
+		return time.Time{}
+	}
+	return slot
+}
+
+// triggerSlot begins the run of a slot. While the run before it goes on the slot is skipped, or, if it is being caught up with
+// all others, kept.
+func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *Trigger) error {
+	e := s.engine
+	if len(trigger.Object) == 0 {
+		trigger.Object = []byte("null")
+	}
+	start, err := e.checkTrigger(trigger)
+	if err == nil {
+		s.mu.Lock()
+		_, err = s.trigger(trigger, start, func(id RunID, b *Batch) {
+			b.DropTask, b.PrevSchedule = t, sched
+			b.NextSchedule = sched.after(slot, e.now(), "triggered")
+			b.NextSchedule.LastRun = id
+			b.AddTasks = appendSlot(b.AddTasks, b.NextSchedule)
+		})
+		s.mu.Unlock()
+	}
+	var busy *InProgressError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &busy) && sched.CatchUp == CatchUpAll && e.now().Sub(slot) > late:
+		return s.failSlot(t, sched, err, time.Second)
+	case errors.As(err, &busy):
+		return s.endSlot(t, sched, slot, "skipped: "+err.Error(), nil)
+	case e.Err() != nil:
+		return e.Err()
+	default:
+		return s.failSlot(t, sched, err, DefaultRetry().Wait(t.Attempt+1, e.share()))
+	}
+}
+
+// after returns the schedule once a slot is done.
+func (s *Schedule) after(slot, now time.Time, result string) *Schedule {
+	next := *s
+	next.LastSlot, next.LastAt, next.LastResult = slot, now, result
+	next.plan(slot, now)
+	return &next
+}
+
+// plan sets the slot that follows another. Only CatchUpAll plans slots that have passed.
+func (s *Schedule) plan(slot, now time.Time) {
+	s.Next = time.Time{}
+	c, err := s.cron()
+	if err != nil {
+		return
+	}
+	if s.CatchUp != CatchUpAll && slot.Before(now) {
+		slot = now
+	}
+	s.Next = c.next(slot, s.Since)
+}
+
+// appendSlot appends the task of the schedule's next slot, if there is one.
+func appendSlot(tasks []Task, s *Schedule) []Task {
+	if s.Paused || s.Next.IsZero() {
+		return tasks
+	}
+	return append(tasks, Task{Due: s.Next, Kind: TaskSchedule, Workflow: s.Workflow, Name: s.Name, Slot: s.Next})
+}
+
+// endSlot records what became of a slot and plans the next.
+func (s *shard) endSlot(t *Task, sched *Schedule, slot time.Time, result string, add []Task) error {
+	b := &Batch{DropTask: t, PrevSchedule: sched, NextSchedule: sched.after(slot, s.engine.now(), result)}
+	b.AddTasks = appendSlot(add, b.NextSchedule)
+	return s.put(b)
+}
+
+// failSlot records why a slot could not be done, and keeps it for another attempt.
+func (s *shard) failSlot(t *Task, sched *Schedule, cause error, wait time.Duration) error {
+	next := *sched
+	next.LastAt, next.LastResult = s.engine.now(), "failed, and will be tried again: "+cause.Error()
+	again := *t
+	again.Attempt++
+	again.Due = s.engine.now().Add(wait)
+	return s.put(&Batch{DropTask: t, AddTasks: []Task{again}, PrevSchedule: sched, NextSchedule: &next})
+}
+
+func (w *Workflow) filter(schedule string) *Handler {
+	for i := range w.Schedules {
+		if w.Schedules[i].Name == schedule {
+			return w.Schedules[i].Filter
+		}
+	}
+	return nil
+}
+
+func objectOrNull(object []byte) []byte {
+	if len(object) == 0 {
+		return []byte("null")
+	}
+	return object
+}
+
+// Schedules returns all schedules, ordered by workflow and name.
+func (e *Engine) Schedules(ctx context.Context) ([]Schedule, error) {
+	all, err := e.store.Schedules()
+	if err != nil {
+		err = fmt.Errorf("runtime: schedules: %w", err)
+	}
+	if derr := e.observedAll(ctx); derr != nil {
+		return nil, derr
+	}
+	return all, err
+}
+
+// ErrScheduleExists says that a workflow has a schedule of that name already.
+var ErrScheduleExists = errors.New("the workflow has a schedule of that name; delete it first")
+
+// ErrPluginSchedule says that a schedule belongs to a plugin, which alone can remove it.
+var ErrPluginSchedule = errors.New("a plugin declares this schedule: pause it, or remove it from the plugin")
+
+// CreateSchedule makes a schedule. Its first slot is the first after now. It returns *UnknownWorkflowError,
+// *UnknownStatusError, *InvalidError or ErrScheduleExists.
+func (e *Engine) CreateSchedule(ctx context.Context, spec ScheduleSpec) (Schedule, error) {
+	spec.Filter = nil
+	if err := e.checkSchedule(&spec); err != nil {
+		return Schedule{}, err
+	}
+	return e.changeSchedule(ctx, &spec, func(old *Schedule) (*Schedule, error) {
+		if old != nil {
+			return nil, ErrScheduleExists
+		}
+		return e.newSchedule(spec, false), nil
+	})
+}
+
+func (e *Engine) checkSchedule(spec *ScheduleSpec) error {
+	if err := spec.Check(); err != nil {
+		return err
+	}
+	_, err := e.checkTrigger(&Trigger{
+		Workflow: spec.Workflow, ForeignID: spec.foreignID(), Object: objectOrNull(spec.Object), StartAt: spec.StartAt,
+	})
+	return err
+}
+
+func (e *Engine) newSchedule(spec ScheduleSpec, plugin bool) *Schedule {
+	s := &Schedule{ScheduleSpec: spec, Plugin: plugin, Since: e.now()}
+	s.Filter = nil
+	s.plan(s.Since, s.Since)
+	return s
+}
+
+// PauseSchedule lets no slot of a schedule come due until it is resumed. It returns the schedule, or ErrNotFound.
+func (e *Engine) PauseSchedule(ctx context.Context, workflow, name string) (Schedule, error) {
+	return e.changeKnown(ctx, workflow, name, func(s *Schedule) { s.Paused = true })
+}
+
+// ResumeSchedule lets the slots of a schedule come due again. The slots of the pause count as missed. It returns the schedule,
+// or ErrNotFound.
+func (e *Engine) ResumeSchedule(ctx context.Context, workflow, name string) (Schedule, error) {
+	return e.changeKnown(ctx, workflow, name, func(s *Schedule) { s.Paused = false })
+}
+
+// DeleteSchedule removes a schedule that a client made. It returns ErrNotFound or ErrPluginSchedule.
+func (e *Engine) DeleteSchedule(ctx context.Context, workflow, name string) error {
+	spec, err := e.store.Schedule(workflow, name)
+	if err != nil {
+		return fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, err)
+	}
+	_, err = e.changeSchedule(ctx, &spec.ScheduleSpec, func(old *Schedule) (*Schedule, error) {
+		switch {
+		case old == nil:
+			return nil, ErrNotFound
+		case old.Plugin:
+			return nil, ErrPluginSchedule
+		}
+		return nil, nil
+	})
+	return err
+}
+
+// TriggerSchedule begins the run of a schedule now, besides its slots. It returns the errors of Trigger, and ErrNotFound.
+func (e *Engine) TriggerSchedule(ctx context.Context, workflow, name string) (Triggered, error) {
+	sched, err := e.store.Schedule(workflow, name)
+	if err != nil {
+		return Triggered{}, fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, err)
+	}
+	return e.Trigger(ctx, Trigger{
+		Workflow: workflow, ForeignID: sched.foreignID(), Object: sched.Object, StartAt: sched.StartAt,
+		cause: CauseSchedule, schedule: name,
+	})
+}
+
+func (e *Engine) changeKnown(ctx context.Context, workflow, name string, change func(*Schedule)) (Schedule, error) {
+	known, err := e.store.Schedule(workflow, name)
+	if err != nil {
+		return Schedule{}, fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, err)
+	}
+	return e.changeSchedule(ctx, &known.ScheduleSpec, func(old *Schedule) (*Schedule, error) {
+		if old == nil {
+			return nil, ErrNotFound
+		}
+		next := *old
+		change(&next)
+		return &next, nil
+	})
+}
+
+// changeSchedule replaces a schedule, under the writer of its shard, by what change makes of it; nil removes it.
+func (e *Engine) changeSchedule(ctx context.Context, spec *ScheduleSpec, change func(old *Schedule) (*Schedule, error)) (Schedule, error) {
+	if err := e.accepting(); err != nil {
+		return Schedule{}, err
+	}
+	s := e.shards[ShardOf(spec.slot(), len(e.shards))]
+	e.scheduling.Lock() // names are unique over all shards
+	next, err := s.changeSchedule(spec, change)
+	e.scheduling.Unlock()
+	return next, e.afterObserved(ctx, s, err)
+}
+
+func (s *shard) changeSchedule(spec *ScheduleSpec, change func(old *Schedule) (*Schedule, error)) (Schedule, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &Batch{}
+	old, err := s.engine.store.Schedule(spec.Workflow, spec.Name)
+	switch {
+	case err == nil:
+		b.PrevSchedule = &old
+	case !errors.Is(err, ErrNotFound):
+		return Schedule{}, err
+	}
+	next, err := change(b.PrevSchedule)
+	if err != nil {
+		return old, err
+	}
+	b.NextSchedule = next
+	if next != nil { // the old slot's task, if it is another, finds that it is void
+		b.AddTasks = appendSlot(nil, next)
+	}
+	if err := s.commit(b); err != nil || next == nil {
+		return Schedule{}, err
+	}
+	return *next, nil
+}
+
+// syncSchedules makes the plugins' schedules in the store what the catalog says: it adds those that are new, changes those that
+// have changed, and removes those that a workflow of the catalog no longer declares.
+func (e *Engine) syncSchedules() {
+	catalog := e.Catalog()
+	var faults []error
+	for _, name := range catalog.Names() {
+		w := catalog.Workflow(name)
+		for i := range w.Schedules {
+			faults = append(faults, e.syncSchedule(w.Schedules[i]))
+		}
+	}
+	all, err := e.store.Schedules()
+	faults = append(faults, err)
+	for i := range all {
+		w := catalog.Workflow(all[i].Workflow)
+		if all[i].Plugin && w != nil && !w.declares(all[i].Name) {
+			_, err := e.changeSchedule(e.ctx, &all[i].ScheduleSpec, func(*Schedule) (*Schedule, error) { return nil, nil })
+			faults = append(faults, err)
+		}
+	}
+	if err := errors.Join(faults...); err != nil && e.accepting() == nil {
+		e.opt.Logger.Error("schedules of plugins could not be brought up to date", "error", err)
+	}
+}
+
+func (e *Engine) syncSchedule(spec ScheduleSpec) error {
+	if err := e.checkSchedule(&spec); err != nil {
+		return fmt.Errorf("schedule %s of workflow %s: %w", spec.Name, spec.Workflow, err)
+	}
+	known, err := e.store.Schedule(spec.Workflow, spec.Name)
+	moved := err == nil && known.slot() != spec.slot()
+	if err == nil && known.Plugin && known.same(&spec) {
+		return nil
+	}
+	if moved { // to another shard
+		if _, err := e.changeSchedule(e.ctx, &known.ScheduleSpec, func(*Schedule) (*Schedule, error) { return nil, nil }); err != nil {
+			return err
+		}
+	}
+	_, err = e.changeSchedule(e.ctx, &spec, func(old *Schedule) (*Schedule, error) {
+		next := e.newSchedule(spec, true)
+		if old != nil {
+			next.Paused = old.Paused
+			next.LastSlot, next.LastRun, next.LastResult, next.LastAt = old.LastSlot, old.LastRun, old.LastResult, old.LastAt
+		}
+		return next, nil
+	})
+	return err
+}
+
+// same reports whether a plugin's schedule is as the store has it.
+func (s *Schedule) same(spec *ScheduleSpec) bool {
+	return s.Cron == spec.Cron && s.Zone == spec.Zone && s.ForeignID == spec.ForeignID && s.StartAt == spec.StartAt &&
+		s.CatchUp == spec.CatchUp && bytes.Equal(s.Object, spec.Object)
+}
+
+func (w *Workflow) declares(schedule string) bool {
+	return slices.ContainsFunc(w.Schedules, func(s ScheduleSpec) bool { return s.Name == schedule })
+}

@@ -1,0 +1,369 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// sidePage is how many tasks of a shard are under way at a time.
+const sidePage = 64
+
+// side does the tasks of a shard beside its runs: hooks, intents, erasures and the slots of schedules. None of them blocks a
+// run, and one that fails is tried again by itself, for as long as it takes.
+//
+// A task stays in the store until it is done. busy keeps a task that is under way from being begun again.
+type side struct {
+	shard   *shard
+	busy    map[taskKey]bool // guarded by shard.mu, as what follows
+	timer   ClockTimer
+	nextDue time.Time
+	full    bool // more is due than may be under way
+}
+
+// taskKey identifies a task.
+type taskKey struct {
+	kind     TaskKind
+	runID    RunID
+	version  uint64
+	workflow string
+	name     string
+}
+
+func (t *Task) key() taskKey {
+	return taskKey{kind: t.Kind, runID: t.RunID, version: t.Version, workflow: t.Workflow, name: t.Name}
+}
+
+func (d *side) init(s *shard) { d.shard, d.busy = s, map[taskKey]bool{} }
+
+// arm has the tasks looked at when due, or before.
+// REQUIRES: shard.mu
+func (d *side) arm(due time.Time) {
+	s := d.shard
+	if s.stopped || d.timer != nil && !due.Before(d.nextDue) {
+		return
+	}
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.nextDue = due
+	d.timer = s.engine.opt.Clock.AfterFunc(max(0, due.Sub(s.engine.now())), d.look)
+}
+
+// look begins what is due, as far as there is room, and sleeps until the next.
+func (d *side) look() {
+	s := d.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || s.engine.Err() != nil {
+		return
+	}
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	due, next, err := s.engine.store.DueTasks(s.id, s.engine.now(), sidePage, nil)
+	if err != nil {
+		s.engine.fail(fmt.Errorf("runtime: tasks of shard %d: %w", s.id, err))
+		return
+	}
+	d.full = len(due) == sidePage
+	for i := range due {
+		t := &due[i]
+		if d.busy[t.key()] {
+			continue
+		}
+		d.busy[t.key()] = true
+		s.engine.owned.Go(func() { d.do(t) })
+	}
+	if !d.full && !next.IsZero() {
+		d.arm(next)
+	}
+}
+
+// do does one task and looks for more.
+func (d *side) do(t *Task) {
+	s := d.shard
+	e := s.engine
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(d.busy, t.key())
+		if d.full {
+			d.arm(e.now())
+		}
+	}()
+	select {
+	case e.sideSlots <- struct{}{}:
+		defer func() { <-e.sideSlots }()
+	case <-e.ctx.Done():
+		return
+	}
+	if err := e.observed(e.ctx, s); err != nil { // what a task does is seen elsewhere
+		return
+	}
+	var err error
+	switch t.Kind {
+	case TaskHook:
+		err = s.doHook(t)
+	case TaskIntent:
+		err = s.doIntent(t)
+	case TaskErase:
+		err = s.doErase(t)
+	case TaskSchedule:
+		err = s.doSchedule(t)
+	}
+	if err != nil && e.ctx.Err() == nil && !errors.Is(err, ErrStopping) {
+		e.fail(fmt.Errorf("runtime: task %d %s of run %s: %w", t.Kind, t.Name, t.RunID, err))
+	}
+}
+
+// unserved is how long a task waits whose module is missing.
+const unserved = 30 * time.Second
+
+// lease is how much longer than its deadline an attempt is given before the task is due again.
+const lease = time.Minute
+
+// attempt counts an attempt of a task, durably, before it is made: t becomes the task as the store then has it, due again when
+// the attempt must be over.
+func (s *shard) attempt(t *Task) error {
+	before := *t
+	t.Attempt++
+	t.Due = s.engine.now().Add(s.engine.opt.StepTimeout + lease)
+	return s.put(&Batch{DropTask: &before, AddTasks: []Task{*t}})
+}
+
+// again moves a task on, to be tried again.
+func (s *shard) again(t *Task, after time.Duration, line *HistoryEntry, log *LogEntry) error {
+	moved := *t
+	moved.Due = s.engine.now().Add(after)
+	return s.conclude(&Batch{DropTask: t, AddTasks: []Task{moved}, Log: log}, t.RunID, line)
+}
+
+// put commits a batch that changes no run.
+func (s *shard) put(b *Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range b.AddTasks {
+		if t := &b.AddTasks[i]; t.Kind == TaskHook {
+			var rec Record
+			if err := s.engine.store.Record(t.RunID, &rec); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			t.scrub(&rec)
+		}
+	}
+	return s.commit(b)
+}
+
+// scrub takes the run's data out of a task that was under way while it was erased.
+func (t *Task) scrub(rec *Record) {
+	if t.Kind == TaskHook && rec.State == DataDeleted {
+		told := t.Record.Clone()
+		told.Object, told.Reason = rec.Object, ""
+		t.Record = &told
+	}
+}
+
+// conclude commits what became of a task, with a line in the history of its run, if there is one and the run is still there.
+func (s *shard) conclude(b *Batch, id RunID, line *HistoryEntry) error {
+	if line == nil {
+		return s.put(b)
+	}
+	_, err := s.change(id, func(r *run) error {
+		r.next = r.rec
+		r.next.Lines++
+		line.RunID, line.Version, line.Line, line.Time = id, r.rec.Version, r.next.Lines, s.engine.now()
+		line.State, line.Status = r.rec.State, r.rec.Status
+		r.batch.Prev, r.batch.Next = &r.rec, &r.next
+		r.batch.History = append(r.batch.History, *line)
+		r.batch.AddTasks, r.batch.DropTask, r.batch.Log = append(r.batch.AddTasks, b.AddTasks...), b.DropTask, b.Log
+		for i := range r.batch.AddTasks {
+			r.batch.AddTasks[i].scrub(&r.rec)
+		}
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return s.put(b)
+	}
+	return err
+}
+
+// doHook calls a hook with the record it was told of.
+func (s *shard) doHook(t *Task) error {
+	e := s.engine
+	w := e.Catalog().Workflow(t.Record.Workflow)
+	if w == nil {
+		return s.again(t, unserved, nil, nil)
+	}
+	if t.Name == "" {
+		return s.spread(t, w)
+	}
+	h := w.hook(t.On, t.Name)
+	if h == nil {
+		return s.conclude(&Batch{DropTask: t}, t.RunID, &HistoryEntry{
+			Cause: CauseHook, Handler: t.Name, Failed: true, Reason: "no module has this hook any more",
+		})
+	}
+	out, took, err := s.tryTask(t, h, &Invocation{Handler: h, Record: t.Record})
+	if err != nil || out == nil {
+		return err
+	}
+	line := HistoryEntry{Cause: CauseHook, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took}
+	if out.Kind == OutcomeDone {
+		b := &Batch{DropTask: t, Log: logOf(t.Record, h, t.Attempt, out.Logs, e.now())}
+		addIntents(b, t.Record, "hook/"+h.Name+"/", out.Intents, s.engine.now())
+		return s.conclude(b, t.RunID, &line)
+	}
+	return s.failTask(t, h, t.Record, out, &line)
+}
+
+// hook returns a hook, or nil.
+func (w *Workflow) hook(on HookEvent, name string) *Handler {
+	for _, h := range w.Hooks {
+		if h.On == on && h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// spread replaces the task that stands for all hooks of an event by one for each.
+func (s *shard) spread(t *Task, w *Workflow) error {
+	b := &Batch{DropTask: t}
+	addHooks(b, t.Record, w, t.On, s.engine.now())
+	return s.put(b)
+}
+
+// tryTask makes one attempt of a task by calling a handler. A nil outcome means that the call is void and the task stays.
+func (s *shard) tryTask(t *Task, h *Handler, in *Invocation) (*Outcome, time.Duration, error) {
+	e := s.engine
+	if err := s.attempt(t); err != nil {
+		return nil, 0, err
+	}
+	if err := e.observed(e.ctx, s); err != nil {
+		return nil, 0, nil //nolint:nilerr // the engine stops; the task stays
+	}
+	var out Outcome
+	in.Attempt, in.Now, in.Slot = t.Attempt, e.now(), t.Slot
+	in.Deadline = in.Now.Add(e.opt.StepTimeout)
+	if err := e.call(in, &out); err != nil {
+		if e.ctx.Err() != nil {
+			return nil, 0, nil
+		}
+		return nil, 0, s.again(t, unserved, nil, nil) // the module is being replaced
+	}
+	e.opt.Meter.Step(in.Record.Workflow, h.Kind.String()).Invoked(out.Kind, e.now().Sub(in.Now))
+	return &out, e.now().Sub(in.Now), nil
+}
+
+// failTask plans the next attempt. The history tells of as many failures as a step would have attempts, and no more.
+func (s *shard) failTask(t *Task, h *Handler, rec *Record, out *Outcome, line *HistoryEntry) error {
+	log := logOf(rec, h, t.Attempt, out.Logs, s.engine.now())
+	wait := h.Retry.Wait(t.Attempt, s.engine.share())
+	line.Failed, line.Reason = true, out.Reason
+	if out.Kind != OutcomeError && out.Kind != OutcomePermanent {
+		line.Reason = fmt.Sprintf("%s %s answered outcome %d, which is not for a %s", h.Kind, h.Name, out.Kind, h.Kind)
+	}
+	if t.Attempt > h.Retry.Attempts {
+		line = nil
+	}
+	return s.again(t, wait, line, log)
+}
+
+// doIntent triggers the run that a handler asked for, once, and tells the asking run's history what became of it.
+func (s *shard) doIntent(t *Task) error {
+	e := s.engine
+	line := HistoryEntry{Cause: CauseIntent, Handler: t.Intent.Workflow, Attempt: t.Attempt + 1}
+	id, _ := t.RunID.MarshalText()
+	target, done, err := e.trigger(&Trigger{
+		Workflow: t.Intent.Workflow, ForeignID: t.Intent.ForeignID, Object: t.Intent.Object, StartAt: t.Intent.StartAt,
+		IdempotencyKey: fmt.Sprintf("intent:%s/%d/%s", id, t.Version, t.Name), cause: CauseIntent, by: string(id),
+	})
+	if target != nil {
+		if derr := e.observed(e.ctx, target); derr != nil {
+			return nil //nolint:nilerr // the engine stops; the task stays
+		}
+	}
+	var busy *InProgressError
+	var unknown *UnknownWorkflowError
+	switch {
+	case err == nil:
+		line.By = done.Record.RunID.String()
+		line.Reason = "triggered run " + line.By
+	case errors.As(err, &busy):
+		line.Reason = "already in progress: run " + busy.RunID.String()
+	case errors.As(err, &unknown) && t.Attempt < DefaultRetry().Attempts:
+		t2 := *t
+		t2.Attempt++
+		t2.Due = e.now().Add(DefaultRetry().Wait(t2.Attempt, e.share()))
+		return s.put(&Batch{DropTask: t, AddTasks: []Task{t2}})
+	case errors.Is(err, ErrStopping), errors.Is(err, ErrStoreFailed), errors.Is(err, context.Canceled):
+		return nil
+	default:
+		line.Failed, line.Reason = true, err.Error()
+	}
+	return s.conclude(&Batch{DropTask: t}, t.RunID, &line)
+}
+
+// DefaultErased is what remains of an erased object when the workflow has no erase function of its own.
+func DefaultErased() []byte { return []byte(`{"result":"deleted"}`) }
+
+// doErase erases the data of a run.
+func (s *shard) doErase(t *Task) error {
+	e := s.engine
+	rec, w, err := s.erasable(t)
+	if err != nil {
+		return err
+	}
+	if rec == nil {
+		return s.put(&Batch{DropTask: t})
+	}
+	if w == nil {
+		return s.again(t, unserved, nil, nil)
+	}
+	object := DefaultErased()
+	line := HistoryEntry{Cause: CauseErase}
+	if h := w.Erase; h != nil {
+		out, took, err := s.tryTask(t, h, &Invocation{Handler: h, Record: rec})
+		if err != nil || out == nil {
+			return err
+		}
+		line = HistoryEntry{Cause: CauseErase, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took}
+		if out.Kind != OutcomeDone {
+			return s.failTask(t, h, rec, out, &line)
+		}
+		if out.Changed {
+			object = out.Object
+		}
+	}
+	_, err = s.change(t.RunID, func(r *run) error {
+		if r.rec.State != RequestedDataDeleted {
+			r.next = r.rec
+			r.batch.Prev, r.batch.Next, r.batch.DropTask = &r.rec, &r.next, t
+			return nil
+		}
+		c := Control{To: DataDeleted, Cause: CauseErase, Object: object}
+		err := c.apply(&r.rec, w, nil, s.epoch, e.now(), Rules{}, &r.next, &r.batch)
+		h := &r.batch.History[0]
+		h.Handler, h.Attempt, h.Digest, h.Took = line.Handler, line.Attempt, line.Digest, line.Took
+		r.batch.Erase, r.batch.DropTask = true, t
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return s.put(&Batch{DropTask: t})
+	}
+	return err
+}
+
+// erasable returns the run that is to be erased, nil when there is nothing left to do, and its definition, nil while no module
+// carries it.
+func (s *shard) erasable(t *Task) (*Record, *Workflow, error) {
+	var rec Record
+	err := s.engine.store.Record(t.RunID, &rec)
+	if errors.Is(err, ErrNotFound) || err == nil && rec.State != RequestedDataDeleted {
+		return nil, nil, nil
+	}
+	return &rec, s.engine.Catalog().Workflow(rec.Workflow), err
+}

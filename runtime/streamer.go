@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Streamer takes events out of the outbox.
+//
+// Publish delivers events, which are in order and of one shard. When it returns n, nil or an error, the first n events are
+// delivered durably and the others are not known to be; n < len(events) only with an error. It is called again with what is
+// left, so that an event may be delivered more than once, always with the same ID; it must keep the order of the events of one
+// run also then. Calls for one shard do not overlap; those for different shards may. It must not keep events after it returned,
+// and returns soon after ctx ends.
+type Streamer interface {
+	Publish(ctx context.Context, events []Event) (n int, err error)
+}
+
+// RelayOptions bounds what the relay hands to a Streamer at a time.
+type RelayOptions struct {
+	// Backoff is the longest pause between attempts to publish while the streamer fails; the first is a hundredth of it.
+	// Defaults to 10 seconds.
+	Backoff time.Duration
+	// Batch is how many events one Publish holds at most. Defaults to 512.
+	Batch int
+	// Linger is how long the relay waits after the first event of a batch for more to come. Defaults to 2 milliseconds.
+	Linger time.Duration
+	// Retention is how long events stay in the log after they were published. Negative: for ever. Defaults to 7 days.
+	Retention time.Duration
+}
+
+func (o *RelayOptions) ensureDefaults() {
+	if o.Backoff == 0 {
+		o.Backoff = 10 * time.Second
+	}
+	if o.Batch == 0 {
+		o.Batch = 512
+	}
+	if o.Linger == 0 {
+		o.Linger = 2 * time.Millisecond
+	}
+	if o.Retention == 0 {
+		o.Retention = 7 * 24 * time.Hour
+	}
+}
+
+func (o *RelayOptions) validate() error {
+	if o.Backoff < 0 || o.Batch < 0 || o.Linger < 0 {
+		return errors.New("runtime: options: Relay's Backoff, Batch and Linger must not be negative")
+	}
+	return nil
+}

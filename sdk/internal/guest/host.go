@@ -1,0 +1,19 @@
+// Package guest is the guest's side of the plugin interface (docs/abi.md), free of the author's types: the plugin that is
+// being registered, its manifest, and one invocation's way to the host. The sdk package puts types on it; sdktest drives it
+// with a fake host.
+package guest
+
+import "github.com/wfrt/wfrt/sdk/abi"
+
+// Host is what a guest can call. On wasip1 it is the server; in a native test it is a fake. Implementations keep none of the
+// slices that they are given.
+type Host interface {
+	// FieldRead copies a field to buf and returns its length, or abi.Absent. A field longer than buf is not copied.
+	FieldRead(field abi.Field, buf []byte) int32
+	// FieldWrite hands over an output.
+	FieldWrite(field abi.Field, value []byte)
+	// Log sends one log line.
+	Log(level int32, body []byte)
+	// Trigger asks for a run of a workflow with an object, one JSON value, if the outcome of this invocation is kept.
+	Trigger(workflow, foreignID string, object []byte)
+}

@@ -1,0 +1,84 @@
+package sdk
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"unsafe"
+
+	"github.com/wfrt/wfrt/sdk/abi"
+	"github.com/wfrt/wfrt/sdk/internal/guest"
+)
+
+//go:wasmimport wfrt_v1 field_read
+//go:noescape
+func hostFieldRead(field int32, buf unsafe.Pointer, limit uint32) int32
+
+//go:wasmimport wfrt_v1 field_write
+//go:noescape
+func hostFieldWrite(field int32, value unsafe.Pointer, length uint32)
+
+//go:wasmimport wfrt_v1 log
+//go:noescape
+func hostLog(level int32, body unsafe.Pointer, length uint32)
+
+//go:wasmimport wfrt_v1 trigger
+//go:noescape
+func hostTrigger(workflow unsafe.Pointer, workflowLen uint32, foreignID unsafe.Pointer, foreignIDLen uint32,
+	object unsafe.Pointer, objectLen uint32)
+
+// call is the module's way to the host. An instance runs one invocation at a time, so one is enough.
+var call = guest.NewCall(server{})
+
+//go:wasmexport wfrt_invoke
+func wfrtInvoke(id int32) int32 { return int32(guest.Default.Invoke(call, id)) }
+
+// wfrtManifest says what the plugin is. Mistakes of its registration go to stderr and end the instance, which the host
+// reports as the reason why it refuses the module; a panic would put a stack trace below them.
+//
+//go:wasmexport wfrt_manifest
+func wfrtManifest() {
+	m, err := guest.Default.Manifest("go/"+Version, pluginVersion())
+	if err == nil {
+		var doc []byte
+		if doc, err = guest.Encode(m); err == nil {
+			call.Write(abi.FieldManifest, doc)
+			return
+		}
+	}
+	_, _ = fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// pluginVersion returns the version that the Go toolchain gave the plugin's module, from its tag or commit; "" when it gave
+// none.
+func pluginVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "(devel)" {
+		return ""
+	}
+	return info.Main.Version
+}
+
+// server is the Host that this module runs in.
+type server struct{}
+
+func moduleHost() guest.Host { return server{} }
+
+func (server) FieldRead(field abi.Field, buf []byte) int32 {
+	return hostFieldRead(int32(field), unsafe.Pointer(unsafe.SliceData(buf)), uint32(len(buf)))
+}
+
+func (server) FieldWrite(field abi.Field, value []byte) {
+	hostFieldWrite(int32(field), unsafe.Pointer(unsafe.SliceData(value)), uint32(len(value)))
+}
+
+func (server) Log(level int32, body []byte) {
+	hostLog(level, unsafe.Pointer(unsafe.SliceData(body)), uint32(len(body)))
+}
+
+func (server) Trigger(workflow, foreignID string, object []byte) {
+	hostTrigger(unsafe.Pointer(unsafe.StringData(workflow)), uint32(len(workflow)),
+		unsafe.Pointer(unsafe.StringData(foreignID)), uint32(len(foreignID)),
+		unsafe.Pointer(unsafe.SliceData(object)), uint32(len(object)))
+}

@@ -1,0 +1,53 @@
+package sdk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/wfrt/wfrt/sdk/abi"
+	"github.com/wfrt/wfrt/sdk/internal/guest"
+)
+
+// maxForeignID is the length of the longest foreign ID, in bytes.
+const maxForeignID = 256
+
+var errNotJSON = errors.New("it is not JSON")
+
+// Trigger asks for a run of a workflow, of this plugin or another, about a foreign ID and with an object: Raw, nil for null,
+// or anything that encoding/json can encode. ctx is the function's.
+//
+// It is an effect of the outcome: the wish is stored together with it and then fulfilled once, or, after an error,
+// forgotten. What became of it is in the history of this run; that the foreign ID has an active run already is no failure. A
+// callback that skips has no outcome, and no effects. An error means that the arguments are wrong.
+func Trigger(ctx context.Context, workflow, foreignID string, object any) error {
+	host, ok := ctx.Value(hostKey{}).(guest.Host)
+	if !ok {
+		return errors.New("sdk: Trigger: the context is not one of a running step, callback, timeout or hook")
+	}
+	if err := abi.CheckName(workflow); err != nil {
+		return fmt.Errorf("sdk: Trigger: the workflow's name %w", err)
+	}
+	if n := len(foreignID); n == 0 || n > maxForeignID || !utf8.ValidString(foreignID) {
+		return fmt.Errorf("sdk: Trigger: the foreign ID %.32q has %d bytes; it is 1–%d bytes of UTF-8", foreignID, n, maxForeignID)
+	}
+	doc, err := document(object)
+	if err != nil {
+		return fmt.Errorf("sdk: Trigger: encode the object of %T: %w", object, err)
+	}
+	host.Trigger(workflow, foreignID, doc)
+	return nil
+}
+
+// document returns an object as JSON.
+func document(object any) ([]byte, error) {
+	if raw, ok := object.(Raw); ok {
+		if len(raw) > 0 && !json.Valid(raw) {
+			return nil, errNotJSON
+		}
+		return rawCodec{}.encode(nil, &raw)
+	}
+	return jsonCodec[any]{}.encode(new(guest.Call), &object)
+}
