@@ -1,0 +1,40 @@
+// Package host runs plugins: WebAssembly modules in a directory, each of which carries handlers of one or more workflows.
+//
+// A Host reads the directory, takes every module through the stages of build (module.go), and makes of all their manifests
+// one immutable runtime.Catalog. A new or replaced file makes a new catalog, which takes the place of the old one by one
+// pointer swap; the modules that are in no catalog any more drain and are freed. Whatever goes wrong on the way leaves the
+// old module serving, and Plugins says why.
+//
+// The way through the files:
+//
+//	options.go     what a host is made with, and its limits
+//	host.go        New, Load, Close: one scan of the directory, admission, the swap
+//	source.go      a file becomes bytes with a digest, or an error when it is not whole
+//	module.go      the stages from bytes to a module that can be called
+//	instrument.go  the binary is rewritten so that it cannot take more than its share
+//	manifest.go    what a module says of itself, checked
+//	handlers.go    the rules of single handlers
+//	merge.go       the parts of a workflow that several modules carry become one definition
+//	admit.go       which modules serve when not all of them can
+//	invoke.go      one invocation, from runtime.Invocation to runtime.Outcome
+//	pool.go        instances wait here between invocations
+//	folders.go     compiled modules lie on disk from one start to the next
+//	memory.go      the memory of all instances together is bounded
+//	instance.go    one memory, and what host functions know of the call under way
+//	fields.go      the host functions of sdk/abi: field_read, field_write, log
+//	trigger.go     the host function by which a handler asks for a run of another workflow
+//	wasi.go        the small stateless part of WASI that toolchains expect
+//	logs.go        guest output becomes log lines, within limits
+//	meter.go       what is measured
+//	watch.go       new and replaced files are noticed
+//	plugins.go     what people see of all this
+//	check.go       a module is examined without serving it
+//
+// Invariants that hold everywhere: only the goroutine that owns an instance closes it, after its call returned; no view of
+// guest memory outlives the host function that took it; the host never calls into a guest from within a host function; an
+// instance that trapped is never used again.
+//
+// What this package does not do yet: a guest that computes without calling the host cannot be ended, because compiled code
+// has no preemption points, and wazero's WithCloseOnContextDone makes an ordinary step three times slower. Host calls check
+// the deadline; code between them is metered by rewriting the module, which has its place in build.
+package host

@@ -1,0 +1,266 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// eachInstance is what an instance of a hand-written guest takes of the budget.
+const eachInstance = 4*pageBytes + instanceCost
+
+// within gives all plugins together room for three such instances, and a little.
+func within(o *Options) { o.Limits.MemoryBytes, o.Limits.TotalMemoryBytes = 1<<20, 1<<20 }
+
+// used returns what is taken of the budget.
+func (r *rig) used() int64 {
+	r.memory.mu.Lock()
+	defer r.memory.mu.Unlock()
+	return r.memory.used
+}
+
+// hold takes n instances of the module of a step out of its pool, making those that are not there, and returns them.
+func (r *rig) hold(workflow string, n int) (*module, []*instance) {
+	r.t.Helper()
+	m := r.invocation(workflow, "closed", `{}`).Handler.Invoker.(*invoker).module
+	var held []*instance
+	for range n {
+		i, err := m.pool.take(context.Background(), m.pool.runs)
+		if err == nil && i == nil {
+			i, err = m.newInstance(context.Background())
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		held = append(held, i)
+	}
+	return m, held
+}
+
+func doorNamed(name string) guest {
+	g := doorGuest()
+	g.manifest = workflowPart(name, "", []string{"closed>open"}, []string{"open"}, nil)
+	return g
+}
+
+// TestIdleInstancesMakeRoom serves four plugins where there is room for the instances of three.
+func TestIdleInstancesMakeRoom(t *testing.T) {
+	r := newRig(t, within)
+	for n := range 4 {
+		r.put(fmt.Sprintf("d%d.wasm", n), doorNamed(fmt.Sprintf("d%d", n)).bytes())
+	}
+	r.load()
+	for round := range 3 {
+		instances := 0
+		for n := range 4 {
+			name := fmt.Sprintf("d%d", n)
+			r.serves(name)
+			in := r.invocation(name, "closed", `{}`)
+			in.Handler.Invoker.(*invoker).id = 0
+			var out runtime.Outcome
+			if err := in.Handler.Invoker.Invoke(context.Background(), in, &out); err != nil || out.Kind != runtime.OutcomeTo {
+				t.Errorf("round %d, %s: %+v, %v; want it to work", round, name, out, err)
+			}
+		}
+		for n := range 4 {
+			instances += r.plugin(fmt.Sprintf("d%d", n)).Instances
+		}
+		if instances != 3 || r.used() != 3*eachInstance {
+			t.Errorf("%d instances, %d bytes; want 3 at the end of a round", instances, r.used())
+		}
+	}
+}
+
+func TestNoMemoryIsLeft(t *testing.T) {
+	r := serveGuest(t, doorGuest(), within)
+	m, held := r.hold("door", 3)
+	out := r.invoke("door", "closed", `{}`)
+	if out.Kind != runtime.OutcomeError {
+		t.Errorf("outcome %+v; want a failed attempt", out)
+	}
+	wantPieces(t, out.Reason, "no memory is left for another instance of door.wasm",
+		"all plugins together are at the limit of 1 MiB")
+	for _, i := range held {
+		m.pool.put(i, m.pool.runs)
+	}
+	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeTo {
+		t.Errorf("outcome %+v; want it to work again", out)
+	}
+	// A plugin that comes when all memory is in use is refused, and tells why.
+	_, held = r.hold("door", 3)
+	r.put("late.wasm", doorNamed("late").bytes())
+	r.load()
+	r.refused("late", "no memory is left for another instance of late.wasm")
+	for _, i := range held {
+		m.pool.put(i, m.pool.runs)
+	}
+}
+
+// TestGrowthEndsWhereAllPluginsEnd grows a memory whose own limit is out of reach, since another instance is in use.
+func TestGrowthEndsWhereAllPluginsEnd(t *testing.T) {
+	grow := doorNamed("grow")
+	grow.invoke = code(loop, i32(1), growMemory, i32(-1), []byte{0x47}, branchIf0, endBlock, unreachable)
+	r := newRig(t, within)
+	r.put("door.wasm", doorGuest().bytes())
+	r.put("grow.wasm", grow.bytes())
+	r.load()
+	m, held := r.hold("door", 1)
+	out := r.invoke("grow", "closed", `{}`)
+	wantPieces(t, out.Reason, "the plugin trapped: unreachable", "; the memory of all plugins together is at the limit of 1 MiB")
+	if r.used() != eachInstance {
+		t.Errorf("%d bytes are used; want what the trapped instance took given back", r.used())
+	}
+	m.pool.put(held[0], m.pool.runs)
+}
+
+// TestMemoryIsGivenBack fails, replaces and closes modules in every way there is.
+func TestMemoryIsGivenBack(t *testing.T) {
+	r := newRig(t)
+	for _, g := range []guest{
+		{manifest: door, startsWith: unreachable},
+		{manifest: door, initialize: unreachable},
+		{manifest: door, manifestFn: unreachable},
+		{manifest: `{}`},
+	} {
+		r.put("door.wasm", g.bytes())
+		r.load()
+		r.refused("door")
+		if r.used() != 0 {
+			t.Errorf("%d bytes are used after %q; want none", r.used(), r.plugin("door").Error)
+		}
+	}
+	for n := range 3 {
+		r.put("door.wasm", generation(n))
+		r.load()
+		r.serves("door")
+	}
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if r.used() != 0 || len(r.memory.pools) != 0 {
+		t.Errorf("%d bytes are used by %d pools after the end; want none", r.used(), len(r.memory.pools))
+	}
+}
+
+// TestGrownMemoryIsZero checks what memory.grow brings, in the buffer that the budget's memory makes.
+func TestGrownMemoryIsZero(t *testing.T) {
+	m := newMemory(newBudget(1<<30), pageBytes)
+	for pages := uint64(1); pages < 40; pages++ {
+		b := m.Reallocate(pages * pageBytes)
+		if uint64(len(b)) != pages*pageBytes {
+			t.Fatalf("%d bytes; want %d pages", len(b), pages)
+		}
+		fresh := b[(pages-1)*pageBytes:]
+		for at, v := range fresh {
+			if v != 0 {
+				t.Fatalf("byte %d of page %d is %d; want 0", at, pages, v)
+			}
+			fresh[at] = 0xff
+		}
+	}
+	if want := int64(39*pageBytes + instanceCost); m.budget.used != want {
+		t.Errorf("%d bytes are paid; want %d", m.budget.used, want)
+	}
+	m.Free()
+	m.Free()
+	if m.budget.used != 0 {
+		t.Errorf("%d bytes are paid after Free; want none", m.budget.used)
+	}
+}
+
+// handClock calls what is due when the test says so.
+type handClock struct {
+	runtime.SystemClock
+	mu  sync.Mutex
+	due []*handTimer
+}
+
+type handTimer struct {
+	clock *handClock
+	after time.Duration
+	f     func()
+}
+
+func (c *handClock) AfterFunc(d time.Duration, f func()) runtime.ClockTimer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timer := &handTimer{clock: c, after: d, f: f}
+	c.due = append(c.due, timer)
+	return timer
+}
+
+func (h *handTimer) Stop() bool {
+	h.clock.mu.Lock()
+	defer h.clock.mu.Unlock()
+	for n, timer := range h.clock.due {
+		if timer == h {
+			h.clock.due = append(h.clock.due[:n], h.clock.due[n+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// fire calls the only timer that is set, or returns false when none is.
+func (c *handClock) fire(t *testing.T) bool {
+	t.Helper()
+	c.mu.Lock()
+	due := c.due
+	c.due = nil
+	c.mu.Unlock()
+	if len(due) > 1 || len(due) == 1 && due[0].after != shrinkAfter {
+		t.Fatalf("%d timers are set; want at most one, of a minute", len(due))
+	}
+	for _, timer := range due {
+		timer.f()
+	}
+	return len(due) == 1
+}
+
+func TestAnIdlePoolShrinks(t *testing.T) {
+	clock := &handClock{}
+	r := serveGuest(t, doorGuest(), func(o *Options) { o.Clock, o.Limits.Instances = clock, 8 })
+	use := func(n int) {
+		m, held := r.hold("door", n)
+		for _, i := range held {
+			m.pool.put(i, m.pool.runs)
+		}
+	}
+	instances := func(want int) {
+		t.Helper()
+		if got := r.plugin("door").Instances; got != want {
+			t.Errorf("%d instances; want %d", got, want)
+		}
+	}
+	use(1)
+	if clock.fire(t) {
+		t.Error("a timer is set though there is nothing to shrink")
+	}
+	use(5)
+	instances(5)
+	use(2)
+	clock.fire(t) // the timer was set when two of the five were back: those at the bottom
+	instances(3)
+	use(2)
+	clock.fire(t)
+	instances(2)
+	clock.fire(t)
+	instances(1)
+	if clock.fire(t) {
+		t.Error("a timer is set on an idle server")
+	}
+	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeTo {
+		t.Errorf("outcome %+v; want the last instance to work", out)
+	}
+	use(4)
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if clock.fire(t) {
+		t.Error("a timer is set after the end")
+	}
+}

@@ -1,0 +1,152 @@
+package host
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	goruntime "runtime"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/sdk/abi"
+)
+
+// Options are what a Host is made with. The zero value of every field but Dir is usable.
+type Options struct {
+	// CacheDir is where compiled modules are kept for the next start, each in a folder named after the digest of its file;
+	// it is made when missing. Folders of digests that are not loaded are removed, damaged ones made anew, and other files
+	// left alone. One host at a time uses it, and while none does it may be removed. Defaults to "": every start compiles
+	// anew.
+	CacheDir string
+	// Clock tells guests the time and ends their sleeps. Defaults to runtime.SystemClock.
+	Clock runtime.Clock
+	// DefaultLagAlert holds for steps whose manifest does not say otherwise: a task that waits longer for a worker is
+	// counted as late. Defaults to 0: never.
+	DefaultLagAlert time.Duration
+	// DefaultRetry holds for handlers whose manifest does not say otherwise. Zero fields default to those of
+	// runtime.DefaultRetry.
+	DefaultRetry runtime.Retry
+	// Dir is the plugins directory: each file in it whose name ends in ".wasm" and does not begin with "." is a plugin.
+	// Required. It need not exist before Load.
+	Dir string
+	// InUse reports whether runs that have not ended are in a status of a workflow. A module that would leave such a status
+	// without handlers, or without its step, is refused until InUse says otherwise: every Load asks again. It is asked
+	// within Load, seldom, about such statuses only; it must not call Load or Close. A run that enters the status between
+	// the answer and the swap is not seen. Defaults to nil: nothing is in use.
+	InUse func(workflow, status string) bool
+	// Limits bound what a guest may use.
+	Limits Limits
+	// Logger takes the host's own lines and, with the attributes plugin, workflow, handler, status, run_id, foreign_id,
+	// version and attempt, those of the guests, which are also in runtime.Outcome.Logs. Defaults to one that discards
+	// everything.
+	Logger *slog.Logger
+	// Meter takes measurements. Defaults to NoMeter.
+	Meter Meter
+	// OnCatalog, when set, is told of every new catalog, one at a time and in order, before the modules that it no longer
+	// holds are retired. It must not call Load or Close.
+	OnCatalog func(*runtime.Catalog)
+	// Random is what guests get for randomness. It is read from many goroutines. Defaults to crypto/rand.Reader.
+	Random io.Reader
+	// Rescan is how often Watch looks at the directory without being notified of a change. Defaults to 3 seconds.
+	Rescan time.Duration
+	// Settle is how long Watch waits after the last notification of a change, so that a copy in progress can end. Defaults
+	// to 100 milliseconds.
+	Settle time.Duration
+}
+
+// Limits bound what one guest may use of the host.
+type Limits struct {
+	// Instances is how many invocations of one module there are at a time for the handlers of runs: steps, callbacks,
+	// timeouts and timers. It is also runtime.Module.Instances, so the engine does not ask for more. Hooks, erase functions
+	// and filters wait for none of these and have as many again, but at most 4, for which they wait. A module has no more
+	// instances than both. Defaults to 4 × GOMAXPROCS.
+	Instances int
+	// Invocation is the longest time of one invocation; a shorter time from runtime.Invocation.Now to Deadline wins. It
+	// begins when there is an instance for the invocation. Defaults to 30 seconds.
+	Invocation time.Duration
+	// LogBytes is how much of one invocation's log is kept, in bytes of message and attributes, and 16 for each line.
+	// Defaults to 64 KiB.
+	LogBytes int
+	// ManifestBytes is the longest manifest. Defaults to, and is at most, abi.MaxManifestBytes (1 MiB).
+	ManifestBytes int
+	// MemoryBytes is the largest memory of one instance, rounded down to pages of 64 KiB. Defaults to 256 MiB; at most 4
+	// GiB.
+	MemoryBytes int64
+	// ModuleBytes is the largest module file. Defaults to 256 MiB.
+	ModuleBytes int64
+	// ObjectBytes is the longest object that a guest may write. Defaults to 1 MiB.
+	ObjectBytes int
+	// TotalMemoryBytes is how much memory the instances of all plugins have together, each counted with 64 KiB more. Idle
+	// instances are closed to keep to it; then memory.grow fails, and an invocation that needs a new instance is a failed
+	// attempt. Defaults to 4 GiB; at least MemoryBytes.
+	TotalMemoryBytes int64
+}
+
+const (
+	pageBytes   = 64 << 10
+	minMemory   = 1 << 20
+	maxMemory   = 4 << 30
+	maxInstance = 1 << 16
+)
+
+// EnsureDefaults gives every field that is zero its default.
+func (o *Options) EnsureDefaults() {
+	if o.Clock == nil {
+		o.Clock = runtime.SystemClock{}
+	}
+	o.DefaultRetry = o.DefaultRetry.OrDefaults(runtime.DefaultRetry())
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meter == nil {
+		o.Meter = NoMeter{}
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	orDefault(&o.Rescan, 3*time.Second)
+	orDefault(&o.Settle, 100*time.Millisecond)
+	orDefault(&o.Limits.Instances, 4*goruntime.GOMAXPROCS(0))
+	orDefault(&o.Limits.Invocation, 30*time.Second)
+	orDefault(&o.Limits.LogBytes, 64<<10)
+	orDefault(&o.Limits.ManifestBytes, abi.MaxManifestBytes)
+	orDefault(&o.Limits.MemoryBytes, 64<<20)
+	orDefault(&o.Limits.ModuleBytes, 256<<20)
+	orDefault(&o.Limits.ObjectBytes, 1<<20)
+	orDefault(&o.Limits.TotalMemoryBytes, 4<<30)
+}
+
+func orDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Validate returns an error that names every fault of the options, or nil. EnsureDefaults comes first.
+func (o *Options) Validate() error {
+	var faults []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			faults = append(faults, fmt.Errorf("host: "+format, args...))
+		}
+	}
+	l := &o.Limits
+	fault(o.Dir == "", "plugins directory: is not set; name the directory that holds the *.wasm files")
+	fault(o.DefaultLagAlert < 0, "default lag alert: %v is negative", o.DefaultLagAlert)
+	fault(o.Rescan < 0, "rescan interval: %v is negative", o.Rescan)
+	fault(o.Settle < 0, "settle time: %v is negative", o.Settle)
+	fault(l.Instances < 1 || l.Instances > maxInstance, "limit of instances: %d is not in 1–%d", l.Instances, maxInstance)
+	fault(l.Invocation < 0, "limit of an invocation's time: %v is negative", l.Invocation)
+	fault(l.LogBytes < 0, "limit of log bytes: %d is negative", l.LogBytes)
+	fault(l.ManifestBytes < 0 || l.ManifestBytes > abi.MaxManifestBytes,
+		"limit of manifest bytes: %d is not in 1–%d", l.ManifestBytes, abi.MaxManifestBytes)
+	fault(l.MemoryBytes < minMemory || l.MemoryBytes > maxMemory,
+		"limit of memory: %d bytes is not in 1 MiB–4 GiB", l.MemoryBytes)
+	fault(l.ModuleBytes < 0, "limit of module bytes: %d is negative", l.ModuleBytes)
+	fault(l.ObjectBytes < 0, "limit of object bytes: %d is negative", l.ObjectBytes)
+	fault(l.TotalMemoryBytes < l.MemoryBytes,
+		"limit of all plugins' memory: %d bytes is less than the limit of one instance, %d", l.TotalMemoryBytes, l.MemoryBytes)
+	return errors.Join(faults...)
+}

@@ -1,0 +1,122 @@
+package host
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// source is the content of a module file as it lay on disk at one moment.
+type source struct {
+	file   string // the file's name without its directory
+	raw    []byte
+	digest runtime.Digest
+}
+
+// stamp tells one state of a file from another without reading it: by its size, its time, and which file it is, so that a
+// file renamed into place is noticed even within one tick of the clock. The zero stamp is no state.
+type stamp struct{ info os.FileInfo }
+
+func (s stamp) same(other stamp) bool {
+	return s.info != nil && other.info != nil && s.info.Size() == other.info.Size() &&
+		s.info.ModTime().Equal(other.info.ModTime()) && os.SameFile(s.info, other.info)
+}
+
+// errUnfinished says that a file changed while it was read, or ends before its content does.
+var errUnfinished = errors.New("the file is not complete: write it under another name and rename it, or wait for the copy " +
+	"to end")
+
+// readSource reads a module file as a whole. A file that changes meanwhile, or whose last section is cut off, is not a
+// source.
+func readSource(path, file string, limit int64) (*source, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	before, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("stat: %w", err)
+	}
+	if !before.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	if before.Size() > limit {
+		return nil, fmt.Errorf("it has %d bytes; the limit is %d: build it smaller, or raise plugins.limits", before.Size(), limit)
+	}
+	raw := make([]byte, before.Size())
+	if _, err := io.ReadFull(f, raw); err != nil {
+		return nil, fmt.Errorf("read: %w", errors.Join(err, errUnfinished))
+	}
+	// The path is looked up again: a file renamed over the one that is open is seen here, and one that still grows too.
+	after, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("stat: %w", err)
+	}
+	if !(stamp{before}).same(stamp{after}) {
+		return nil, errUnfinished
+	}
+	if err := checkSections(raw); err != nil {
+		return nil, err
+	}
+	return &source{file: file, raw: raw, digest: sha256.Sum256(raw)}, nil
+}
+
+// checkSections walks the outer structure of a binary module (WebAssembly 2.0, section 5.5.2): the preamble, then sections,
+// each with a number and a length. It finds what is no module, and most files that are cut off, before the compiler has to.
+func checkSections(raw []byte) error {
+	preamble := []byte("\x00asm\x01\x00\x00\x00")
+	if !bytes.HasPrefix(raw, preamble) {
+		switch {
+		case len(raw) == 0:
+			return fmt.Errorf("it is empty: %w", errUnfinished)
+		case bytes.HasPrefix(preamble, raw):
+			return errUnfinished
+		case bytes.HasPrefix(raw, []byte("\x00asm\x0d\x00\x01\x00")):
+			return errors.New("it is a WebAssembly component; build a core module")
+		case bytes.HasPrefix(raw, preamble[:4]):
+			return fmt.Errorf("it is of WebAssembly version % x; build a core module of version 1", raw[4:min(8, len(raw))])
+		default:
+			return errors.New("it is not a WebAssembly module: it does not begin with \\0asm")
+		}
+	}
+	for at := len(preamble); at < len(raw); {
+		id := raw[at]
+		size, n := uleb32(raw[at+1:])
+		if n == 0 {
+			return fmt.Errorf("the length of its section %d at byte %d is cut off: %w", id, at, errUnfinished)
+		}
+		if n < 0 {
+			return fmt.Errorf("the length of its section %d at byte %d is no 32-bit number", id, at)
+		}
+		at += 1 + n
+		if uint64(size) > uint64(len(raw)-at) {
+			return fmt.Errorf("its section %d has %d of %d bytes: %w", id, len(raw)-at, size, errUnfinished)
+		}
+		at += int(size)
+	}
+	return nil
+}
+
+// uleb32 decodes an unsigned LEB128 number of at most 32 bits and returns how many bytes it took: 0 when b ends within it,
+// −1 when it is too long.
+func uleb32(b []byte) (value uint32, n int) {
+	for i := range min(len(b), 5) {
+		if i == 4 && b[i] > 0x0f {
+			return 0, -1
+		}
+		value |= uint32(b[i]&0x7f) << (7 * i)
+		if b[i]&0x80 == 0 {
+			return value, i + 1
+		}
+	}
+	if len(b) >= 5 {
+		return 0, -1
+	}
+	return 0, 0
+}
