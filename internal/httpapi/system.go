@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+func (s *Server) registerSystem(api huma.API) {
+	huma.Register(api, operation(http.MethodGet, "/v1/plugins", "list-plugins", "List plugins", ""), s.listPlugins)
+	huma.Register(api, operation(http.MethodGet, "/v1/version", "get-version", "Get the server's version", ""), s.version)
+	const open = "Needs no token."
+	huma.Register(api, operation(http.MethodGet, "/healthz", "get-health", "Is the process alive?", open), s.health)
+	huma.Register(api, operation(http.MethodGet, "/readyz", "get-readiness", "Does it take new runs?", open), s.readiness)
+	ready := api.OpenAPI().Paths["/readyz"].Get.Responses
+	ready["503"] = &huma.Response{Description: "Not ready, and why.", Content: ready["200"].Content}
+}
+
+type pluginsOutput struct{ Body PluginList }
+
+func (s *Server) listPlugins(context.Context, *struct{}) (*pluginsOutput, error) {
+	out := &pluginsOutput{Body: PluginList{Plugins: []Plugin{}}}
+	if s.opt.Plugins != nil {
+		for _, p := range s.opt.Plugins.List() {
+			if p.Workflows == nil {
+				p.Workflows = []string{}
+			}
+			out.Body.Plugins = append(out.Body.Plugins, p)
+		}
+	}
+	return out, nil
+}
+
+type versionOutput struct{ Body Version }
+
+func (s *Server) version(context.Context, *struct{}) (*versionOutput, error) {
+	return &versionOutput{Body: s.opt.Version}, nil
+}
+
+type healthOutput struct{ Body Health }
+
+func (s *Server) health(context.Context, *struct{}) (*healthOutput, error) {
+	return &healthOutput{Body: Health{Status: "ok"}}, nil
+}
+
+type readinessOutput struct {
+	Status int
+	Body   Readiness
+}
+
+func (s *Server) readiness(context.Context, *struct{}) (*readinessOutput, error) {
+	causes := []string{}
+	if err := s.opt.Engine.Err(); err != nil {
+		causes = append(causes, err.Error())
+	}
+	if s.draining.Err() != nil {
+		causes = append(causes, "the server is stopping")
+	}
+	if s.opt.NotReady != nil {
+		causes = append(causes, s.opt.NotReady()...)
+	}
+	out := &readinessOutput{Status: http.StatusOK, Body: Readiness{Ready: len(causes) == 0, Causes: causes}}
+	if !out.Body.Ready {
+		out.Status = http.StatusServiceUnavailable
+	}
+	return out, nil
+}

@@ -1,0 +1,130 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// PluginStats is a moment of one plugin.
+type PluginStats struct {
+	Plugin      string // its file's name
+	Instances   int    // instances that live
+	Invocations uint64 // since the process began, over all its modules
+	Traps       uint64 // invocations that ended in a trap, likewise
+	Swaps       uint64 // times that its module was replaced, likewise
+}
+
+// reading is one metric that is read at the time of a scrape from a T.
+type reading[T any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(T) float64
+}
+
+func gauge[T any](name, help string, value func(T) float64, labels ...string) reading[T] {
+	return reading[T]{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue, value}
+}
+
+func counter[T any](name, help string, value func(T) float64, labels ...string) reading[T] {
+	return reading[T]{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue, value}
+}
+
+type engineCollector struct {
+	stats func() runtime.Stats
+	descs []reading[*runtime.Stats]
+}
+
+func newEngineDescs() []reading[*runtime.Stats] {
+	return []reading[*runtime.Stats]{
+		gauge("wfrt_runs_in_memory", "Runs that are queued or executing.",
+			func(s *runtime.Stats) float64 { return float64(s.InMemory) }),
+		gauge("wfrt_runs_queued", "Runs that wait in memory for a worker.",
+			func(s *runtime.Stats) float64 { return float64(s.Queued) }),
+		gauge("wfrt_runs_executing", "Invocations under way.",
+			func(s *runtime.Stats) float64 { return float64(s.Executing) }),
+		gauge("wfrt_awaits", "Callers that wait for a run.",
+			func(s *runtime.Stats) float64 { return float64(s.Waiting) }),
+		gauge("wfrt_store_applied_position", "Position up to which batches are applied, summed over the shards.",
+			func(s *runtime.Stats) float64 {
+				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Applied) })
+			}),
+		gauge("wfrt_store_durable_position", "Position up to which batches are durable, summed over the shards.",
+			func(s *runtime.Stats) float64 {
+				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Durable) })
+			}),
+		gauge("wfrt_outbox_published_position", "Position up to which the relay has published, summed over the shards.",
+			func(s *runtime.Stats) float64 {
+				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Published) })
+			}),
+		gauge("wfrt_outbox_depth", "Batches that are durable and not yet published, over all shards; at most one event each.",
+			func(s *runtime.Stats) float64 { return sum(s, unpublished) }),
+	}
+}
+
+// unpublished is how far a shard's relay is behind. The three positions are read one after another, so that the relay may
+// seem to be ahead.
+func unpublished(p runtime.ShardStats) uint64 {
+	if p.Published >= p.Durable {
+		return 0
+	}
+	return uint64(p.Durable - p.Published)
+}
+
+func sum(s *runtime.Stats, of func(runtime.ShardStats) uint64) float64 {
+	var total uint64
+	for _, shard := range s.Shards {
+		total += of(shard)
+	}
+	return float64(total)
+}
+
+// Describe implements prometheus.Collector.
+func (c engineCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
+	stats := c.stats()
+	for _, d := range c.descs {
+		ch <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&stats))
+	}
+}
+
+type pluginCollector struct {
+	plugins func() []PluginStats
+	descs   []reading[*PluginStats]
+}
+
+func newPluginDescs() []reading[*PluginStats] {
+	return []reading[*PluginStats]{
+		gauge("wfrt_plugin_instances", "Instances of a plugin that live.",
+			func(p *PluginStats) float64 { return float64(p.Instances) }, "plugin"),
+		counter("wfrt_plugin_invocations_total", "Invocations of a plugin's handlers.",
+			func(p *PluginStats) float64 { return float64(p.Invocations) }, "plugin"),
+		counter("wfrt_plugin_traps_total", "Invocations of a plugin's handlers that ended in a trap.",
+			func(p *PluginStats) float64 { return float64(p.Traps) }, "plugin"),
+		counter("wfrt_plugin_swaps_total", "Times that a plugin's module was replaced.",
+			func(p *PluginStats) float64 { return float64(p.Swaps) }, "plugin"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c pluginCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c pluginCollector) Collect(ch chan<- prometheus.Metric) {
+	plugins := c.plugins()
+	for i := range plugins {
+		for _, d := range c.descs {
+			ch <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&plugins[i]), plugins[i].Plugin)
+		}
+	}
+}
