@@ -1,0 +1,135 @@
+// Package config reads the server's configuration: defaults, config.yaml, WFRT_* environment variables and flags, each
+// winning over the one before. It reports every fault at once, with where it is and how to mend it.
+//
+//	config.go    the settings and their defaults
+//	load.go      the four sources brought together
+//	file.go      the file, with the line of each key
+//	workflows.go what the file says of single workflows
+//	value.go     text and YAML values into typed fields
+//	validate.go  what a well-typed value must also satisfy
+//	faults.go    what is reported
+//	size.go      sizes such as 64MiB
+package config
+
+import "time"
+
+// Config is the whole configuration of a server. Its keys are those of config.yaml, which documents each of them; a test
+// holds the two together.
+type Config struct {
+	DataDir string  `mapstructure:"data_dir"` // folder of the store, the event log and the compiled modules; made if missing
+	Engine  Engine  `mapstructure:"engine"`
+	Log     Log     `mapstructure:"log"`
+	Outbox  Outbox  `mapstructure:"outbox"`
+	Plugins Plugins `mapstructure:"plugins"`
+	Server  Server  `mapstructure:"server"`
+	Store   Store   `mapstructure:"store"`
+
+	// Workflows is what holds for single workflows, by name. Only the file has it: its keys are not known beforehand.
+	Workflows map[string]Workflow `mapstructure:"workflows"`
+}
+
+// Engine configures how runs are executed.
+type Engine struct {
+	AutoResume     time.Duration `mapstructure:"auto_resume"`     // rest of a run paused by an error; 0: it does not resume by itself
+	ForgetAfter    time.Duration `mapstructure:"forget_after"`    // of an idempotency key
+	HistoryObjects bool          `mapstructure:"history_objects"` // keep the object of every version
+	LagAlert       time.Duration `mapstructure:"lag_alert"`       // for steps that declare none; 0: never
+	MaxObject      Size          `mapstructure:"max_object"`      // of a run
+	MaxVersions    int           `mapstructure:"max_versions"`    // a run that reaches it is paused
+	Retention      time.Duration `mapstructure:"retention"`       // of runs that have ended, where nothing else says; 0: for ever
+	Retry          Retry         `mapstructure:"retry"`           // for steps that declare none
+	SideWorkers    int           `mapstructure:"side_workers"`    // tasks beside the runs at a time
+	StepTimeout    time.Duration `mapstructure:"step_timeout"`    // deadline of one invocation
+	Window         int           `mapstructure:"window"`          // ready runs of one status kept in memory
+	Workers        int           `mapstructure:"workers"`         // invocations at a time; 0: 16 for each processor
+}
+
+// Retry configures how failed attempts are repeated.
+type Retry struct {
+	Attempts int           `mapstructure:"attempts"` // in all, the first included
+	Factor   float64       `mapstructure:"factor"`   // growth of the longest wait, ≥ 1
+	Initial  time.Duration `mapstructure:"initial"`  // the longest wait after the first failure
+	Max      time.Duration `mapstructure:"max"`      // the longest wait after any
+}
+
+// Workflow is what holds for one workflow, whatever its plugin declares. What is nil the plugin decides.
+type Workflow struct {
+	Retention *time.Duration `mapstructure:"retention"` // of its runs that have ended; 0: for ever
+}
+
+// Log configures the server's log, which goes to stderr.
+type Log struct {
+	Format string `mapstructure:"format"` // text or json
+	Level  string `mapstructure:"level"`  // debug, info, warn or error
+}
+
+// Outbox configures the relay and the event log.
+type Outbox struct {
+	Backoff   time.Duration `mapstructure:"backoff"`   // the longest pause while the streamer fails
+	Batch     int           `mapstructure:"batch"`     // events in one publication at most
+	Linger    time.Duration `mapstructure:"linger"`    // wait for a batch to fill
+	Retention time.Duration `mapstructure:"retention"` // of published events; 0: for ever
+}
+
+// Plugins configures where plugins are found and what they may use.
+type Plugins struct {
+	Dir    string `mapstructure:"dir"`    // folder with *.wasm files; made if missing
+	Limits Limits `mapstructure:"limits"` // of each plugin
+	Watch  bool   `mapstructure:"watch"`  // take new and replaced modules while serving
+}
+
+// Limits bounds what one plugin uses.
+type Limits struct {
+	Instances        int           `mapstructure:"instances"`          // at a time; 0: 4 for each processor
+	LogBytes         Size          `mapstructure:"log_bytes"`          // of one invocation
+	MemoryBytes      Size          `mapstructure:"memory_bytes"`       // of one instance
+	OutputBytes      Size          `mapstructure:"output_bytes"`       // object that one invocation writes
+	Timeout          time.Duration `mapstructure:"timeout"`            // of one call
+	TotalMemoryBytes Size          `mapstructure:"total_memory_bytes"` // of all instances of all plugins
+}
+
+// Server configures the HTTP interface.
+type Server struct {
+	AwaitMax        time.Duration `mapstructure:"await_max"`        // the longest that one await request waits
+	Hosts           string        `mapstructure:"hosts"`            // names that clients use on a loopback address: "a, b"
+	Insecure        bool          `mapstructure:"insecure"`         // allow a non-loopback address without a token
+	Listen          string        `mapstructure:"listen"`           // host:port; port 0 takes a free one
+	MaxBody         Size          `mapstructure:"max_body"`         // of a request
+	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"` // for requests, and then for invocations
+	Token           string        `mapstructure:"token"`            // clients must send it; empty: none is needed
+}
+
+// Store configures the data directory.
+type Store struct {
+	CacheBytes Size `mapstructure:"cache_bytes"` // of the block cache
+	Shards     int  `mapstructure:"shards"`      // fixed when the data directory is created
+}
+
+// Default returns the configuration of a server that was told nothing.
+func Default() Config {
+	return Config{
+		DataDir: "./data",
+		Engine: Engine{
+			AutoResume:     time.Hour,
+			ForgetAfter:    24 * time.Hour,
+			HistoryObjects: true,
+			MaxObject:      1 * MiB,
+			MaxVersions:    10_000,
+			Retry:          Retry{Attempts: 10, Factor: 2, Initial: time.Second, Max: 5 * time.Minute},
+			SideWorkers:    16,
+			StepTimeout:    30 * time.Second,
+			Window:         1024,
+		},
+		Log:    Log{Format: "text", Level: "info"},
+		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
+		Plugins: Plugins{
+			Dir:    "./plugins",
+			Limits: Limits{LogBytes: 64 * KiB, MemoryBytes: 64 * MiB, OutputBytes: 1 * MiB, Timeout: 30 * time.Second, TotalMemoryBytes: 4 * GiB},
+			Watch:  true,
+		},
+		Server: Server{
+			AwaitMax: time.Minute, Listen: "127.0.0.1:8080", MaxBody: 2 * MiB, ShutdownTimeout: 30 * time.Second,
+		},
+		Store: Store{CacheBytes: 64 * MiB, Shards: 16},
+	}
+}

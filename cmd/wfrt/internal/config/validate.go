@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// validate reports what is wrong with values of the right type. Keys that already have a fault are passed over.
+func (c *Config) validate(where origin, already Faults) Faults {
+	var faults Faults
+	check := func(key string, ok bool, what, hint string) {
+		for _, f := range already {
+			if strings.HasPrefix(f.What, key+" ") {
+				return
+			}
+		}
+		if !ok {
+			faults = append(faults, Fault{Where: where.of(key), What: key + " " + what, Hint: hint})
+		}
+	}
+	between := func(key string, n, low, high int) {
+		check(key, low <= n && n <= high, fmt.Sprintf("is %d", n), fmt.Sprintf("use a number from %d to %d", low, high))
+	}
+	size := func(key string, s, low, high Size) {
+		check(key, low <= s && s <= high, "is "+s.String(), fmt.Sprintf("use a size from %s to %s", low, high))
+	}
+	duration := func(key string, d, low time.Duration) {
+		hint := "use 0 or more"
+		if low > 0 {
+			hint = "use " + shortDuration(low) + " or more"
+		}
+		check(key, d >= low, "is "+shortDuration(d), hint)
+	}
+
+	check("data_dir", c.DataDir != "", "is empty", "name a folder, as in ./data")
+
+	duration("engine.auto_resume", c.Engine.AutoResume, 0)
+	duration("engine.forget_after", c.Engine.ForgetAfter, time.Second)
+	duration("engine.lag_alert", c.Engine.LagAlert, 0)
+	size("engine.max_object", c.Engine.MaxObject, 1, 256*MiB)
+	between("engine.max_versions", c.Engine.MaxVersions, 1, 1_000_000_000)
+	duration("engine.retention", c.Engine.Retention, 0)
+	between("engine.retry.attempts", c.Engine.Retry.Attempts, 1, 1_000_000)
+	check("engine.retry.factor", c.Engine.Retry.Factor >= 1 && c.Engine.Retry.Factor <= 100,
+		fmt.Sprintf("is %g", c.Engine.Retry.Factor), "use a number from 1 to 100")
+	duration("engine.retry.initial", c.Engine.Retry.Initial, time.Millisecond)
+	duration("engine.retry.max", c.Engine.Retry.Max, time.Millisecond)
+	check("engine.retry.max", c.Engine.Retry.Max >= c.Engine.Retry.Initial,
+		fmt.Sprintf("is %s, below engine.retry.initial, %s", shortDuration(c.Engine.Retry.Max), shortDuration(c.Engine.Retry.Initial)),
+		"the longest wait cannot be shorter than the first")
+	between("engine.side_workers", c.Engine.SideWorkers, 1, 10_000)
+	duration("engine.step_timeout", c.Engine.StepTimeout, time.Millisecond)
+	between("engine.window", c.Engine.Window, 1, 1_000_000)
+	between("engine.workers", c.Engine.Workers, 0, 100_000)
+
+	oneOf := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if a == value {
+				return
+			}
+		}
+		check(key, false, strconv.Quote(value)+" is not known", "use one of: "+strings.Join(allowed, ", "))
+	}
+	oneOf("log.format", c.Log.Format, "text", "json")
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+
+	duration("outbox.backoff", c.Outbox.Backoff, 100*time.Millisecond)
+	between("outbox.batch", c.Outbox.Batch, 1, 100_000)
+	duration("outbox.linger", c.Outbox.Linger, time.Microsecond)
+	duration("outbox.retention", c.Outbox.Retention, 0)
+
+	check("plugins.dir", c.Plugins.Dir != "", "is empty", "name a folder, as in ./plugins")
+	between("plugins.limits.instances", c.Plugins.Limits.Instances, 0, 10_000)
+	size("plugins.limits.log_bytes", c.Plugins.Limits.LogBytes, 1*KiB, 16*MiB)
+	size("plugins.limits.memory_bytes", c.Plugins.Limits.MemoryBytes, 1*MiB, 4*GiB)
+	size("plugins.limits.total_memory_bytes", c.Plugins.Limits.TotalMemoryBytes, c.Plugins.Limits.MemoryBytes, 1024*GiB)
+	size("plugins.limits.output_bytes", c.Plugins.Limits.OutputBytes, 1*KiB, 512*MiB)
+	duration("plugins.limits.timeout", c.Plugins.Limits.Timeout, time.Millisecond)
+
+	duration("server.await_max", c.Server.AwaitMax, time.Second)
+	size("server.max_body", c.Server.MaxBody, 1*KiB, 512*MiB)
+	duration("server.shutdown_timeout", c.Server.ShutdownTimeout, time.Second)
+	what, hint := checkListen(c.Server)
+	check("server.listen", what == "", what, hint)
+
+	size("store.cache_bytes", c.Store.CacheBytes, 1*MiB, 1*TiB)
+	between("store.shards", c.Store.Shards, 1, runtime.Slots)
+
+	for _, name := range c.workflowNames() {
+		key := workflowsGroup + "." + name
+		check(key, name != "" && len(name) <= runtime.MaxName, "is not the name of a workflow",
+			fmt.Sprintf("a name has 1 to %d bytes", runtime.MaxName))
+		if d := c.Workflows[name].Retention; d != nil {
+			duration(key+".retention", *d, 0)
+		}
+	}
+	return faults
+}
+
+// checkListen returns what is wrong with the address to listen on, or "". An address that others can reach wants a token.
+func checkListen(s Server) (what, hint string) {
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return fmt.Sprintf("%.80q is not an address", s.Listen), "write host:port, as in 127.0.0.1:8080"
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Sprintf("%.80q has the port %q", s.Listen, port), "use a number from 0 (any free port) to 65535"
+	}
+	if !loopback(host) && s.Token == "" && !s.Insecure {
+		return fmt.Sprintf("%q can be reached from other machines, and anyone there could use the server", s.Listen),
+			"set server.token, or listen on 127.0.0.1, or accept it with server.insecure: true"
+	}
+	return "", ""
+}
+
+// loopback reports whether only this machine can reach the host. A name other than localhost may resolve to anything.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,68 @@
+package serve
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
+	"github.com/wfrt/wfrt/host"
+	"github.com/wfrt/wfrt/internal/httpapi"
+	"github.com/wfrt/wfrt/internal/telemetry"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// engineOptions is the engine's part of the configuration.
+func engineOptions(cfg *config.Config, logger *slog.Logger, metrics *telemetry.Metrics, store runtime.Store) runtime.Options {
+	e := &cfg.Engine
+	return runtime.Options{
+		AutoResume: orNever(e.AutoResume), ForgetAfter: e.ForgetAfter, Logger: logger, MaxObject: int(e.MaxObject), MaxVersions: uint64(e.MaxVersions),
+		Meter: metrics, NoHistoryObjects: !e.HistoryObjects, SideWorkers: e.SideWorkers, StepTimeout: e.StepTimeout, Store: store,
+		Window: e.Window, Workers: e.Workers,
+		Relay: runtime.RelayOptions{
+			Backoff: cfg.Outbox.Backoff, Batch: cfg.Outbox.Batch, Linger: cfg.Outbox.Linger, Retention: orNever(cfg.Outbox.Retention),
+		},
+	}
+}
+
+// orNever turns the 0 of the configuration, which says never or for ever, into the negative number that says so in Go.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// hostOptions is the plugins' part of the configuration. What ties the host to others is not in it.
+func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
+	l, r := &cfg.Plugins.Limits, &cfg.Engine.Retry
+	return host.Options{
+		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
+		DefaultLagAlert: cfg.Engine.LagAlert,
+		DefaultRetry: runtime.Retry{
+			Initial: r.Initial, Max: r.Max, Factor: r.Factor, Attempts: uint32(r.Attempts),
+		},
+		Dir: cfg.Plugins.Dir,
+		Limits: host.Limits{
+			Instances: l.Instances, Invocation: l.Timeout, LogBytes: int(l.LogBytes), MemoryBytes: int64(l.MemoryBytes),
+			TotalMemoryBytes: int64(l.TotalMemoryBytes),
+			ObjectBytes:      int(l.OutputBytes),
+		},
+		Logger: logger,
+	}
+}
+
+// httpOptions is the HTTP interface's part of the configuration.
+func httpOptions(opt Options, engine *runtime.Engine, plugins *host.Host, metrics *telemetry.Metrics) httpapi.Options {
+	s := &opt.Config.Server
+	return httpapi.Options{
+		AwaitMax: s.AwaitMax, Engine: engine, Hosts: names(s.Hosts), Logger: opt.Logger, MaxBody: int64(s.MaxBody),
+		Metrics: metrics.Handler(), Plugins: pluginList{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
+	}
+}
+
+// names splits "a, b" into its names, in lower case.
+func names(list string) []string {
+	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
+}

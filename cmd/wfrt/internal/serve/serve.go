@@ -1,0 +1,148 @@
+// Package serve puts a server together: store, engine, plugins and HTTP, each of which knows nothing of the others.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
+	"github.com/wfrt/wfrt/host"
+	"github.com/wfrt/wfrt/internal/httpapi"
+	"github.com/wfrt/wfrt/internal/telemetry"
+	"github.com/wfrt/wfrt/pebblestore"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// Options says what to serve.
+type Options struct {
+	Config  config.Config
+	Logger  *slog.Logger
+	Version httpapi.Version
+	Ready   func(Ready) // told once, when requests are answered
+}
+
+// Ready is what a server says of itself when it begins to answer.
+type Ready struct {
+	Address string // http://127.0.0.1:8080
+	Shards  int    // of the store
+	Plugins []host.Plugin
+}
+
+// Run serves until ctx ends, and then returns nil once all that was under way has ended and is durable. It returns early when
+// something cannot be had (the address, the data directory), and when the store fails.
+func Run(ctx context.Context, opt Options) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	cfg := &opt.Config
+
+	// The address first: it is the likeliest thing not to be had, and costs nothing to give back.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	defer listener.Close() //nolint:errcheck // it is closed already when serving has ended
+	store, err := openStore(opt)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
+	engine, err := runtime.New(engineOptions(cfg, opt.Logger, metrics, store))
+	if err != nil {
+		return err
+	}
+	swaps := &swapCounter{}
+	hopt := hostOptions(cfg, opt.Logger)
+	hopt.InUse, hopt.Meter = inUse(ctx, store), swaps
+	hopt.OnCatalog = func(c *runtime.Catalog) { engine.SetCatalog(withRetention(c, cfg)) }
+	plugins, err := host.New(hopt)
+	if err != nil {
+		return err
+	}
+	handler, err := httpapi.New(httpOptions(opt, engine, plugins, metrics))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(metrics.WatchEngine(engine.Stats), metrics.WatchPlugins(swaps.stats(plugins))); err != nil {
+		return err
+	}
+
+	if err := os.MkdirAll(cfg.Plugins.Dir, 0o750); err != nil {
+		return fmt.Errorf("serve: the plugins directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, stopAll(ctx, cfg, engine, plugins)) }()
+	if err := plugins.Load(ctx); err != nil {
+		return err
+	}
+	warnOfUnserved(opt.Logger, cfg, engine.Catalog())
+	if err := engine.Start(ctx); err != nil {
+		return err
+	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop(nil)
+	beside.Go(func() {
+		select {
+		case <-engine.Failed():
+			stop(engine.Err())
+		case <-ctx.Done():
+		}
+	})
+	if cfg.Plugins.Watch {
+		beside.Go(func() {
+			if err := plugins.Watch(ctx); err != nil {
+				opt.Logger.Error("plugins are not watched any more: restart the server to take new ones", "error", err)
+			}
+		})
+	}
+	// Compiling leaves several times the memory that serving needs; the collector would give it back only much later.
+	debug.FreeOSMemory()
+	opt.Ready(Ready{Address: "http://" + listener.Addr().String(), Shards: store.Shards(), Plugins: plugins.Plugins()})
+	if err := handler.Serve(ctx, listener); err != nil {
+		return err
+	}
+	return engine.Err()
+}
+
+// warnOfUnserved names the workflows that the configuration speaks of and no plugin serves: likely they are misspelt.
+func warnOfUnserved(logger *slog.Logger, cfg *config.Config, c *runtime.Catalog) {
+	for name := range cfg.Workflows {
+		if c.Workflow(name) == nil {
+			logger.Warn("the configuration speaks of a workflow that no plugin serves", "workflow", name)
+		}
+	}
+}
+
+// openStore opens the store in the data directory.
+func openStore(opt Options) (*pebblestore.Store, error) {
+	cfg := &opt.Config
+	store, err := pebblestore.Open(pebblestore.Options{
+		CacheBytes: int64(cfg.Store.CacheBytes), Dir: filepath.Join(cfg.DataDir, "store"), Logger: opt.Logger, Shards: cfg.Store.Shards,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if store.Shards() != cfg.Store.Shards {
+		opt.Logger.Warn("store.shards has no effect: the number was fixed when the data directory was made",
+			"configured", cfg.Store.Shards, "is", store.Shards())
+	}
+	return store, nil
+}
+
+// stopAll ends what Run has begun, in reverse. ctx may have ended.
+func stopAll(ctx context.Context, cfg *config.Config, engine *runtime.Engine, plugins *host.Host) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Server.ShutdownTimeout)
+	defer cancel()
+	err := engine.Stop(ctx)
+	if errors.Is(err, engine.Err()) && engine.Err() != nil {
+		err = nil // Run reports it
+	}
+	return errors.Join(err, plugins.Close(ctx))
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/bulk"
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
+	"github.com/wfrt/wfrt/internal/httpapi"
+)
+
+// The 830 orders of the Northwind database, and what is known of them (plugins/orders/testdata).
+const (
+	ordersFile    = "../../plugins/orders/testdata/northwind-orders.jsonl"
+	orders        = 830
+	ordersShipped = 809
+	ordersBack    = 21
+	ordersInCents = 126_579_329
+)
+
+// wayOf returns the statuses of an order that ended in one: an unshipped order waits until its time is up.
+func wayOf(end string) []string {
+	way := []string{"received", "validated", "priced", "charged"}
+	if end == "backordered" {
+		way = append(way, "awaiting_shipment")
+	}
+	return append(way, end)
+}
+
+// TestKilledServerLosesAndDoublesNothing sends the orders to a server that is killed, and started again, each time that a
+// number of triggers has been acknowledged: while others are under way, and while steps run.
+func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
+	dir := t.TempDir()
+	err := compile.Module(t.Context(), compile.Options{
+		Dir: "../../plugins/orders", Out: filepath.Join(dir, "plugins", "orders.wasm"), Messages: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{}
+	if err := s.start(dir, os.Environ()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(s.address, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := strings.TrimPrefix(s.address, "http://")
+	killer := &killer{
+		Server: &sender{client: c, workflow: "orders", timeout: patience, away: func() {}},
+		at:     []int64{1, 150, 400, 650, orders},
+		again: func() error {
+			if err := s.kill(); err != nil {
+				return err
+			}
+			return s.start(dir, os.Environ(), "--listen", listen)
+		},
+		failed: t.Errorf,
+	}
+	source, err := bulk.Open(ordersFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	summary, err := bulk.Run(t.Context(), source, bulk.Options{
+		Server: killer, ForeignIDField: "order_id", Concurrency: 32, Await: true,
+		Failed: func(line int, cause error) { t.Errorf("line %d: %v", line, cause) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A trigger that was durable but not acknowledged is repeated: how many of them there are is chance.
+	if summary.Lines != orders || summary.Triggered+summary.Repeated != orders || summary.Elsewhere != 0 {
+		t.Errorf("sent: %+v", summary)
+	}
+	want := []bulk.Arrived{
+		{Place: bulk.Place{State: "Completed", Status: "backordered"}, Runs: ordersBack},
+		{Place: bulk.Place{State: "Completed", Status: "shipped"}, Runs: ordersShipped},
+	}
+	if !slices.Equal(summary.Awaited, want) {
+		t.Errorf("awaited %v, want %v", summary.Awaited, want)
+	}
+	checkOrders(t, c)
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// killer is a server that is killed and started again after given numbers of acknowledged triggers.
+type killer struct {
+	bulk.Server
+	at     []int64 // ascending
+	again  func() error
+	failed func(format string, args ...any)
+
+	acknowledged atomic.Int64
+}
+
+// Trigger implements bulk.Server. Exactly one caller sees each number.
+func (k *killer) Trigger(ctx context.Context, line bulk.Line) (string, bulk.Result, error) {
+	id, result, err := k.Server.Trigger(ctx, line)
+	if err == nil && slices.Contains(k.at, k.acknowledged.Add(1)) {
+		if err := k.again(); err != nil {
+			k.failed("kill: %v", err)
+		}
+	}
+	return id, result, err
+}
+
+// checkOrders looks at every run: there is one for each order, it went each way once, and the totals add up.
+func checkOrders(t *testing.T, c *client.Client) {
+	t.Helper()
+	page, err := listRuns(t.Context(), c, url.Values{"workflow": {"orders"}, "order": {"asc"}}, 10*orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	cents := 0
+	for i := range page.Runs {
+		run := &page.Runs[i]
+		if seen[run.ForeignID] {
+			t.Errorf("order %s has two runs", run.ForeignID)
+		}
+		seen[run.ForeignID] = true
+		if run.State != "Completed" || run.Version != uint64(len(wayOf(run.Status))) {
+			t.Errorf("order %s is %s in %s, version %d", run.ForeignID, run.State, run.Status, run.Version)
+		}
+		var order struct {
+			TotalCents int `json:"total_cents"`
+		}
+		if err := json.Unmarshal(run.Object, &order); err != nil {
+			t.Errorf("order %s: %v", run.ForeignID, err)
+		}
+		cents += order.TotalCents
+		checkHistory(t, c, run)
+	}
+	if len(page.Runs) != orders || cents != ordersInCents {
+		t.Errorf("%d runs come to %d cents, want %d and %d", len(page.Runs), cents, orders, ordersInCents)
+	}
+}
+
+// checkHistory wants every version once, and no attempt that failed for another reason than the kills.
+func checkHistory(t *testing.T, c *client.Client, run *httpapi.Run) {
+	t.Helper()
+	page, err := c.History(t.Context(), run.RunID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statuses []string
+	for _, e := range page.History {
+		switch {
+		case e.Line == 0:
+			statuses = append(statuses, e.Status)
+		case !strings.Contains(e.Reason, "stopped without warning"):
+			t.Errorf("order %s: %+v", run.ForeignID, e)
+		}
+	}
+	if want := wayOf(run.Status); !slices.Equal(statuses, want) {
+		t.Errorf("order %s went %v, want %v", run.ForeignID, statuses, want)
+	}
+}
