@@ -1,0 +1,84 @@
+# wfrt: everything that is done to this repository. `make help` lists it.
+
+SHELL := /bin/bash
+GO ?= go
+WFRT := bin/wfrt
+PLUGINS := hello orders
+GOLANGCI_LINT_VERSION := v2.15.0
+BENCH ?= .
+BENCHTIME ?= 1s
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build everything and serve on 127.0.0.1:8080 with the example plugins
+	@$(MAKE) --no-print-directory -j2 build wasm-packages
+	@$(MAKE) --no-print-directory plugins
+	exec $(WFRT) serve --config config.yaml
+
+.PHONY: build
+build: ## Build bin/wfrt
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(WFRT) ./cmd/wfrt
+
+.PHONY: plugins
+plugins: build ## Build the example plugins into plugins/*.wasm
+	@printf '%s\n' $(PLUGINS) | xargs -P 2 -I '{}' $(WFRT) build './plugins/{}'
+
+.PHONY: wasm-packages
+wasm-packages: # what the plugins are built from, beside the binary: a first build has much to do
+	@GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GO) build -trimpath ./sdk encoding/json log/slog
+
+.PHONY: test
+test: ## Run every test that needs no outside server
+	$(GO) test ./...
+
+.PHONY: race
+race: ## Run the tests with the race detector
+	$(GO) test -race -short ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each parser of outside bytes for FUZZTIME
+	@$(GO) list ./... | while read -r pkg; do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks and print a table with ratios (BENCH=regexp, BENCHTIME=1s)
+	$(GO) run ./bench/cmd/benchtable -bench '$(BENCH)' -benchtime '$(BENCHTIME)'
+
+.PHONY: fmt
+fmt: lint-tool ## Format the code
+	golangci-lint fmt
+
+.PHONY: lint
+lint: lint-tool ## Run the linters
+	golangci-lint run ./...
+
+.PHONY: check
+check: lint-tool ## Format, vet (natively and for wasip1), lint, and require a clean tree
+	golangci-lint fmt --diff
+	$(GO) vet ./...
+	GOOS=wasip1 GOARCH=wasm $(GO) vet ./sdk ./sdk/abi ./plugins/...
+	golangci-lint run ./...
+	$(GO) mod tidy -diff
+	@test -z "$$(git status --porcelain)" || { git status --short; echo 'error: the tree is not clean'; exit 1; }
+
+.PHONY: lint-tool
+lint-tool:
+	@command -v golangci-lint >/dev/null && golangci-lint version | grep -qF "$(GOLANGCI_LINT_VERSION:v%=%)" || \
+		$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: openapi
+openapi: ## Regenerate docs/openapi.json
+	$(GO) test ./internal/httpapi -run OpenAPI -update
+
+.PHONY: clean
+clean: ## Remove what was built; the data directory stays
+	rm -rf bin plugins/*.wasm
