@@ -88,6 +88,9 @@ func (s *shard) commit(b *Batch) error {
 	for i := range b.AddTasks {
 		s.side.arm(b.AddTasks[i].Due)
 	}
+	if b.Remember != nil {
+		s.armTimer(b.Remember.ExpiresAt)
+	}
 	for _, f := range s.followers {
 		select {
 		case f <- struct{}{}:

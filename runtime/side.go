@@ -19,7 +19,7 @@ type side struct {
 	busy    map[taskKey]bool // guarded by shard.mu, as what follows
 	timer   ClockTimer
 	nextDue time.Time
-	full    bool // more is due than may be under way
+	more    bool // something is due that could not be begun
 }
 
 // taskKey identifies a task.
@@ -68,16 +68,17 @@ func (d *side) look() {
 		s.engine.fail(fmt.Errorf("runtime: tasks of shard %d: %w", s.id, err))
 		return
 	}
-	d.full = len(due) == sidePage
+	d.more = len(due) == sidePage
 	for i := range due {
 		t := &due[i]
-		if d.busy[t.key()] {
+		if d.busy[t.key()] { // or it has just been replaced, as the next slot of a schedule that catches up
+			d.more = true
 			continue
 		}
 		d.busy[t.key()] = true
 		s.engine.owned.Go(func() { d.do(t) })
 	}
-	if !d.full && !next.IsZero() {
+	if len(due) < sidePage && !next.IsZero() {
 		d.arm(next)
 	}
 }
@@ -90,7 +91,7 @@ func (d *side) do(t *Task) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(d.busy, t.key())
-		if d.full {
+		if d.more {
 			d.arm(e.now())
 		}
 	}()
