@@ -36,12 +36,12 @@ func wantTrap(t *testing.T, r *rig, workflow, status, object string, pieces ...s
 
 func TestGoGuest(t *testing.T) {
 	for do, pieces := range map[string][]string{
-		"panic":   {"the plugin trapped: unreachable", "last on stderr:\npanic: the cat is out", "main.invoke"},
-		"nil":     {"last on stderr:\npanic: runtime error: invalid memory address or nil pointer"},
+		"panic":   {"panic: the cat is out (the plugin trapped: unreachable); last on stderr:\n", "main.invoke"},
+		"nil":     {"panic: runtime error: invalid memory address or nil pointer dereference (the plugin trapped: unreachable"},
 		"exit0":   {"it exited with code 0", "returns its outcome instead"},
 		"exit3":   {"it exited with code 3"},
 		"recurse": {"plugin"},
-		"bomb":    {"last on stderr:\nfatal error: out of memory", "its memory is at the limit of 64 MiB"},
+		"bomb":    {"fatal error: out of memory (the plugin trapped: unreachable", "its memory is at the limit of 64 MiB"},
 	} {
 		t.Run(do, func(t *testing.T) {
 			r := serveGoGuest(t)

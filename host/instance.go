@@ -151,7 +151,7 @@ func (i *instance) end() {
 // guestError says that the guest ended its call in a way that is none: by a trap, an exit, or against a limit.
 type guestError struct {
 	during string // the function that was called
-	text   string // the cause, then the last lines of its stderr; bounded by maxReason
+	text   string // the cause, with the last lines of its stderr around it; bounded by maxReason
 }
 
 func (e *guestError) Error() string { return e.during + ": " + e.text }
@@ -159,6 +159,7 @@ func (e *guestError) Error() string { return e.during + ": " + e.text }
 // explain turns the error of a guest call into a *guestError, or into the cause of ctx's end when the host ended the call.
 // REQUIRES: i.end has not been called.
 func (i *instance) explain(ctx context.Context, during string, err error) error {
+	words := i.logs.lastWords()
 	var text string
 	var f *fault
 	switch {
@@ -171,6 +172,9 @@ func (i *instance) explain(ctx context.Context, during string, err error) error 
 		text = "the plugin was stopped: " + f.text
 	default:
 		text = "the plugin trapped: " + strings.TrimPrefix(err.Error(), "wasm error: ")
+		if words != "" { // the guest's own trace tells more than the host's
+			text, _, _ = strings.Cut(text, "\nwasm stack trace:")
+		}
 	}
 	if i.guest != nil && int64(i.guest.Memory().Size()) >= i.module.host.options.Limits.MemoryBytes-pageBytes {
 		text += fmt.Sprintf("; its memory is at the limit of %d MiB", i.module.host.options.Limits.MemoryBytes>>20)
@@ -178,8 +182,19 @@ func (i *instance) explain(ctx context.Context, during string, err error) error 
 	if i.memory.refused {
 		text += "; the memory of all plugins together is at the limit of " + i.module.host.memory.String()
 	}
-	if words := i.logs.lastWords(); words != "" {
-		text = cutText(text, maxReason-maxTold-64) + "; last on stderr:\n" + words
+	return &guestError{during: during, text: cutText(withLastWords(text, words), maxReason)}
+}
+
+// withLastWords puts what a guest last wrote to stderr first: a panic's own message tells its author more than the trap it ends
+// in.
+func withLastWords(text, words string) string {
+	if words == "" {
+		return text
 	}
-	return &guestError{during: during, text: cutText(text, maxReason)}
+	first, rest, more := strings.Cut(words, "\n")
+	first += " (" + cutText(text, maxReason-maxTold-64) + ")"
+	if more {
+		first += "; last on stderr:\n" + rest
+	}
+	return first
 }
