@@ -135,5 +135,6 @@ func (s *shard) due(t *Timer, r *run) error {
 }
 
 func (s *shard) foreign(t *Timer, rec *Record) error {
-	return fmt.Errorf("the timer of kind %d does not belong to version %d of the run; run wfrt store check", t.Kind, rec.Version)
+	return fmt.Errorf("the store's rows disagree: a timer of kind %d does not belong to version %d of the run; "+
+		"keep a copy of the data directory for a report, and restore a backup", t.Kind, rec.Version)
 }
