@@ -82,7 +82,8 @@ func goldenStore(t *testing.T) *Store {
 			Prev: &first, Next: &second,
 			History: []runtime.HistoryEntry{{
 				RunID: id, Version: 2, Line: 3, Time: second.UpdatedAt, Cause: runtime.CauseStep, Handler: "charge", Attempt: 3,
-				Callback: 1, By: "ada", Failed: true, Digest: second.Digest, Took: time.Millisecond, State: runtime.Paused,
+				Callback: 1, By: "ada", Failed: true, Digest: second.Digest, Took: time.Millisecond, Fuel: 2_000_000_000,
+				State:  runtime.Paused,
 				Status: "received", Reason: "no", Object: []byte("{}"),
 			}},
 		},

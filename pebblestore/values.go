@@ -152,6 +152,7 @@ func appendHistoryHead(dst []byte, h *runtime.HistoryEntry) []byte {
 	dst = appendUint(dst, 10, protowire.EncodeBool(h.Failed))
 	dst = appendUint(dst, 11, h.Callback)
 	dst = appendString(dst, 12, h.By)
+	dst = appendUint(dst, 13, h.Fuel)
 	if h.Object == nil {
 		return dst
 	}
@@ -186,6 +187,8 @@ func (n *names) decodeHistory(b []byte, h *runtime.HistoryEntry) error {
 			h.Callback = d.uint(64)
 		case 12:
 			h.By = string(d.bytes())
+		case 13:
+			h.Fuel = d.uint(64)
 		case 15:
 			h.Object = append([]byte{}, d.bytes()...)
 		}

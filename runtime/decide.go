@@ -330,6 +330,7 @@ func (d *Decision) line(next *Record) HistoryEntry {
 	return HistoryEntry{
 		RunID: next.RunID, Version: next.Version, Time: d.Now, Cause: d.Work.cause(), Handler: d.Handler.Name,
 		Attempt: d.Work.Attempt, Callback: d.Work.Callback, Digest: d.Handler.Digest, Took: d.Took,
+		Fuel:  d.Outcome.Fuel,
 		State: next.State, Status: next.Status, Reason: next.Reason,
 	}
 }

@@ -39,6 +39,7 @@ func decide(rec *runtime.Record, out runtime.Outcome) (runtime.Record, runtime.B
 	w := orders()
 	var next runtime.Record
 	var b runtime.Batch
+	out.Fuel = 70
 	runtime.Decide(&runtime.Decision{
 		Record: rec, Workflow: w, Handler: w.Statuses[rec.Status].Step, Work: rec.Work(), Outcome: &out, Owner: 5, Now: t1,
 		Took: time.Second, Share: 0.5,
@@ -217,7 +218,7 @@ func checkHistory(t *testing.T, before, after *runtime.Record, h *runtime.Histor
 	t.Helper()
 	want := runtime.HistoryEntry{
 		RunID: before.RunID, Version: after.Version, Time: t1, Cause: runtime.CauseStep, Handler: before.Status,
-		Attempt: before.Attempt, Took: time.Second, State: after.State, Status: after.Status, Reason: after.Reason,
+		Attempt: before.Attempt, Took: time.Second, Fuel: 70, State: after.State, Status: after.Status, Reason: after.Reason,
 	}
 	if after.Version == before.Version {
 		want.Line, want.Failed = 1, true

@@ -31,6 +31,7 @@ type Outcome struct {
 	Object  []byte        // one JSON value when Changed; its buffer belongs to the caller of Invoke and is reused
 	Intents []Intent      // runs to be triggered if the outcome is committed; not of an error
 	Logs    []LogLine     // what the handler logged, bounded by the host
+	Fuel    uint64        // what the invocation used, whatever came of it; 0 of native code
 }
 
 // Intent is a durable wish of a handler: that a run of another workflow be triggered.

@@ -278,7 +278,8 @@ type HistoryEntry struct {
 	By       string // of CausePerson who, as they said; of CauseIntent the run that asked
 	Digest   Digest // the module that ran
 	Took     time.Duration
-	Failed   bool // the attempt failed, or what was asked was refused, for Reason
+	Fuel     uint64 // that the handler used; 0 of native code, and of what no handler did
+	Failed   bool   // the attempt failed, or what was asked was refused, for Reason
 
 	State  RunState // after it
 	Status string   // after it

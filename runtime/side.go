@@ -211,7 +211,7 @@ func (s *shard) doHook(t *Task) error {
 	if err != nil || out == nil {
 		return err
 	}
-	line := HistoryEntry{Cause: CauseHook, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took}
+	line := HistoryEntry{Cause: CauseHook, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took, Fuel: out.Fuel}
 	if out.Kind == OutcomeDone {
 		b := &Batch{DropTask: t, Log: logOf(t.Record, h, t.Attempt, out.Logs, e.now())}
 		addIntents(b, t.Record, "hook/"+h.Name+"/", out.Intents, s.engine.now())
@@ -248,7 +248,7 @@ func (s *shard) tryTask(t *Task, h *Handler, in *Invocation) (*Outcome, time.Dur
 	}
 	var out Outcome
 	in.Attempt, in.Now, in.Slot = t.Attempt, e.now(), t.Slot
-	in.Deadline = in.Now.Add(e.opt.StepTimeout)
+	in.Deadline = in.Now.Add(e.timeout(h))
 	if err := e.call(in, &out); err != nil {
 		if e.ctx.Err() != nil {
 			return nil, 0, nil
@@ -331,7 +331,7 @@ func (s *shard) doErase(t *Task) error {
 		if err != nil || out == nil {
 			return err
 		}
-		line = HistoryEntry{Cause: CauseErase, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took}
+		line = HistoryEntry{Cause: CauseErase, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took, Fuel: out.Fuel}
 		if out.Kind != OutcomeDone {
 			return s.failTask(t, h, rec, out, &line)
 		}
@@ -348,7 +348,7 @@ func (s *shard) doErase(t *Task) error {
 		c := Control{To: DataDeleted, Cause: CauseErase, Object: object}
 		err := c.apply(&r.rec, w, nil, s.epoch, e.now(), Rules{}, &r.next, &r.batch)
 		h := &r.batch.History[0]
-		h.Handler, h.Attempt, h.Digest, h.Took = line.Handler, line.Attempt, line.Digest, line.Took
+		h.Handler, h.Attempt, h.Digest, h.Took, h.Fuel = line.Handler, line.Attempt, line.Digest, line.Took, line.Fuel
 		r.batch.Erase, r.batch.DropTask = true, t
 		return err
 	})

@@ -226,22 +226,24 @@ func (e *Engine) takeCallback(r *run, status *Status) error {
 	}
 	r.inv.Payload = payload
 	var logs []LogLine
+	var fuel uint64
 	for _, h := range status.Callbacks {
 		if err := e.invoke(r, h); err != nil {
 			return err
 		}
-		logs = append(logs, r.out.Logs...)
+		logs, fuel = append(logs, r.out.Logs...), fuel+r.out.Fuel
 		if r.out.Kind != OutcomeSkip {
 			break
 		}
 	}
-	r.out.Logs = logs
+	r.out.Logs, r.out.Fuel = logs, fuel
 	return nil
 }
 
 // computeTimers asks for the due times of the timeouts that are computed.
 func (e *Engine) computeTimers(r *run, status *Status) error {
 	var logs []LogLine
+	var fuel uint64
 	for _, t := range status.Timeouts {
 		if t.Timer == nil {
 			continue
@@ -249,9 +251,9 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 		if err := e.invoke(r, t.Timer); err != nil {
 			return err
 		}
-		logs = append(logs, r.out.Logs...)
+		logs, fuel = append(logs, r.out.Logs...), fuel+r.out.Fuel
 		if r.out.Kind == OutcomeError || r.out.Kind == OutcomePermanent {
-			r.out.Logs = logs
+			r.out.Logs, r.out.Fuel = logs, fuel
 			return nil
 		}
 		if r.out.Kind == OutcomeDone {
@@ -263,15 +265,23 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 		}
 	}
 	r.out.Reset()
-	r.out.Kind, r.out.Logs = OutcomeDone, logs
+	r.out.Kind, r.out.Logs, r.out.Fuel = OutcomeDone, logs, fuel
 	return nil
 }
 
 // invoke calls one handler. A nil error means that r.out holds an outcome.
 func (e *Engine) invoke(r *run, h *Handler) error {
 	now := e.now()
-	r.inv.Handler, r.inv.Now, r.inv.Deadline = h, now, now.Add(e.opt.StepTimeout)
+	r.inv.Handler, r.inv.Now, r.inv.Deadline = h, now, now.Add(e.timeout(h))
 	return e.call(&r.inv, &r.out)
+}
+
+// timeout returns how long one invocation of a handler may take.
+func (e *Engine) timeout(h *Handler) time.Duration {
+	if h.Timeout > 0 {
+		return h.Timeout
+	}
+	return e.opt.StepTimeout
 }
 
 // call calls a handler. Whatever it does wrong is an outcome; an error means that the call is void.

@@ -41,7 +41,7 @@ func (a *app) printHistory(entries []httpapi.HistoryEntry) error {
 	if a.json() {
 		return a.printJSON(map[string]any{"history": entries})
 	}
-	t := newTable(a.out, "TIME", "AFTER", "VERSION", "WHAT", "STATE", "STATUS", "TOOK", "MODULE", "REASON")
+	t := newTable(a.out, "TIME", "AFTER", "VERSION", "WHAT", "STATE", "STATUS", "TOOK", "FUEL", "MODULE", "REASON")
 	var before time.Time
 	for i := range entries {
 		e := &entries[i]
@@ -54,7 +54,11 @@ func (a *app) printHistory(entries []httpapi.HistoryEntry) error {
 		if e.Took > 0 {
 			duration = took(time.Duration(e.Took * float64(time.Second)))
 		}
-		t.row(clock(e.Time), after, strconv.FormatUint(e.Version, 10), happened(e), e.State, e.Status, duration, shortDigest(e.Digest),
+		fuel := ""
+		if e.Fuel > 0 {
+			fuel = thousands(e.Fuel)
+		}
+		t.row(clock(e.Time), after, strconv.FormatUint(e.Version, 10), happened(e), e.State, e.Status, duration, fuel, shortDigest(e.Digest),
 			shortened(e.Reason))
 	}
 	return t.flush()

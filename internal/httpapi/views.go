@@ -87,6 +87,7 @@ type HistoryEntry struct {
 	By       string          `json:"by,omitempty" doc:"Of a person who, as they said; of an intent the run that asked."`
 	Digest   string          `json:"digest,omitempty" doc:"SHA-256 of the module that ran."`
 	Took     float64         `json:"took_seconds,omitempty" doc:"How long it ran, in seconds."`
+	Fuel     uint64          `json:"fuel,omitempty" doc:"What it used of its fuel: about one for each instruction of the plugin."`
 	Failed   bool            `json:"failed,omitempty" doc:"The attempt failed, or what was asked was refused."`
 	State    string          `json:"state" doc:"The run state after it."`
 	Status   string          `json:"status" doc:"The status after it."`
@@ -97,7 +98,7 @@ type HistoryEntry struct {
 func viewHistory(h *runtime.HistoryEntry) HistoryEntry {
 	view := HistoryEntry{
 		Version: h.Version, Line: h.Line, Time: h.Time, Cause: h.Cause.String(), Handler: h.Handler, Attempt: h.Attempt,
-		By: h.By, Digest: h.Digest.String(), Took: h.Took.Seconds(), Failed: h.Failed, State: h.State.String(),
+		By: h.By, Digest: h.Digest.String(), Took: h.Took.Seconds(), Fuel: h.Fuel, Failed: h.Failed, State: h.State.String(),
 		Status: h.Status, Reason: h.Reason, Object: h.Object,
 	}
 	if h.Callback > 0 {

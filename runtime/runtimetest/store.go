@@ -429,7 +429,7 @@ func testHistory(s *storeTest) {
 		for line := range uint32(3) {
 			e := entryOf(r)[0]
 			e.Version, e.Line, e.Failed = version, line, line == 2
-			e.Attempt, e.Took, e.Digest = line+1, time.Millisecond, runtime.Digest{7}
+			e.Attempt, e.Took, e.Fuel, e.Digest = line+1, time.Millisecond, 1<<40+uint64(line), runtime.Digest{7}
 			e.Reason, e.Cause, e.Callback, e.By = "timeout", runtime.CauseTimer, uint64(line)<<40, "ada"
 			if line == 0 {
 				e.Object = []byte("{}")
