@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -34,6 +35,7 @@ type Host struct {
 	catalog atomic.Pointer[runtime.Catalog]
 	memory  *budget  // of the instances of all modules
 	folders *folders // of the compiled forms of modules on disk
+	keys    atomic.Pointer[[]signature.Key]
 
 	scan sync.Mutex // held for the whole of a scan: there is one at a time
 
@@ -51,7 +53,7 @@ type plugin struct {
 	seen     stamp          // the state of the file that was last read
 	readAt   time.Time      // when
 	settled  bool           // no need to read that state again
-	tried    runtime.Digest // of what was read then; zero when it could not be read
+	tried    runtime.Digest // of what was read then; zero when it could not be read or is not trusted
 	serving  *module        // nil: nothing serves
 	newer    *module        // loaded from the file as it lies, but refused: tried again when other files change
 	err      error          // why the file as it lies does not serve; nil when it does
@@ -71,7 +73,21 @@ func New(options Options) (*Host, error) {
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, plugins: make(map[string]*plugin),
 	}
 	h.catalog.Store(runtime.NewCatalog())
+	h.keys.Store(&options.TrustedKeys)
 	return h, nil
+}
+
+// SetTrustedKeys puts other keys in the place of Options.TrustedKeys. The next Load looks at every file again by them. A module
+// that serves goes on, even when no key of its is trusted any more: the plugin then has an error that says so.
+func (h *Host) SetTrustedKeys(keys []signature.Key) {
+	h.scan.Lock()
+	defer h.scan.Unlock()
+	h.keys.Store(&keys)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.plugins {
+		p.seen = stamp{}
+	}
 }
 
 // Catalog returns what is served. A later swap does not change it.
@@ -179,7 +195,13 @@ func (h *Host) list() (map[string]stamp, error) {
 		if err != nil || info.IsDir() {
 			continue // gone since, or a link to nowhere
 		}
-		files[name] = stamp{info}
+		state := stamp{info: info}
+		if len(*h.keys.Load()) > 0 {
+			if state.signature, err = os.Stat(filepath.Join(h.options.Dir, name+signature.Extension)); err != nil {
+				state.signature = nil
+			}
+		}
+		files[name] = state
 	}
 	return files, nil
 }
@@ -244,7 +266,11 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	again := old.seen.same(seen) // the same state of the file is read a second time: see racyFor
 	var m *module
 	var tried runtime.Digest
-	src, err := readSource(filepath.Join(h.options.Dir, name), name, h.options.Limits.ModuleBytes)
+	path := filepath.Join(h.options.Dir, name)
+	src, err := readSource(path, name, h.options.Limits.ModuleBytes)
+	if err == nil {
+		err = src.verify(path, *h.keys.Load())
+	}
 	if err == nil {
 		tried = src.digest
 		switch {
@@ -266,7 +292,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 		h.retire(newer)
 	}
 	p.newer, p.err, p.seen, p.readAt, p.tried = m, err, seen, readAt, tried
-	p.settled = again || seen.info.ModTime().Before(readAt.Add(-racyFor))
+	p.settled = again || !seen.changedSince(readAt.Add(-racyFor))
 	if ctx.Err() != nil {
 		p.seen = stamp{} // not the file's fault: it is read again
 		return

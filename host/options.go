@@ -9,6 +9,7 @@ import (
 	goruntime "runtime"
 	"time"
 
+	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -54,6 +55,9 @@ type Options struct {
 	// Settle is how long Watch waits after the last notification of a change, so that a copy in progress can end. Defaults
 	// to 100 milliseconds.
 	Settle time.Duration
+	// TrustedKeys are the public keys of whom the operator trusts: a module is loaded only when one of them signed its file, by
+	// the signature beside it (FILE.wasm.minisig). The slice is not changed afterwards. Defaults to none: every module is.
+	TrustedKeys []signature.Key
 }
 
 // Limits bound what one guest may use of the host.

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
+	"time"
 
+	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -18,13 +22,25 @@ type source struct {
 	digest runtime.Digest
 }
 
-// stamp tells one state of a file from another without reading it: by its size, its time, and which file it is, so that a
-// file renamed into place is noticed even within one tick of the clock. The zero stamp is no state.
-type stamp struct{ info os.FileInfo }
+// stamp tells one state of a file, and of the signature beside it, from another without reading it: by its size, its time, and
+// which file it is, so that a file renamed into place is noticed even within one tick of the clock. The zero stamp is no state.
+type stamp struct {
+	info      os.FileInfo
+	signature os.FileInfo // nil: there is none, or none is wanted
+}
 
 func (s stamp) same(other stamp) bool {
-	return s.info != nil && other.info != nil && s.info.Size() == other.info.Size() &&
-		s.info.ModTime().Equal(other.info.ModTime()) && os.SameFile(s.info, other.info)
+	return s.info != nil && other.info != nil && sameState(s.info, other.info) &&
+		(s.signature == nil) == (other.signature == nil) && (s.signature == nil || sameState(s.signature, other.signature))
+}
+
+// changedSince reports whether any of it may have changed at or after a moment.
+func (s stamp) changedSince(t time.Time) bool {
+	return !s.info.ModTime().Before(t) || s.signature != nil && !s.signature.ModTime().Before(t)
+}
+
+func sameState(a, b os.FileInfo) bool {
+	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && os.SameFile(a, b)
 }
 
 // errUnfinished says that a file changed while it was read, or ends before its content does.
@@ -34,18 +50,11 @@ var errUnfinished = errors.New("the file is not complete: write it under another
 // readSource reads a module file as a whole. A file that changes meanwhile, or whose last section is cut off, is not a
 // source.
 func readSource(path, file string, limit int64) (*source, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	f, before, err := openRegular(path)
 	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	before, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat: %w", err)
-	}
-	if !before.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
 	if before.Size() > limit {
 		return nil, fmt.Errorf("it has %d bytes; the limit is %d: build it smaller, or raise plugins.limits", before.Size(), limit)
 	}
@@ -58,13 +67,65 @@ func readSource(path, file string, limit int64) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stat: %w", err)
 	}
-	if !(stamp{before}).same(stamp{after}) {
+	if !sameState(before, after) {
 		return nil, errUnfinished
 	}
 	if err := checkSections(raw); err != nil {
 		return nil, err
 	}
 	return &source{file: file, raw: raw, digest: sha256.Sum256(raw)}, nil
+}
+
+// readSignature reads the signature beside a module file; nil when there is none.
+func readSignature(path string) ([]byte, error) {
+	f, info, err := openRegular(path + signature.Extension)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("its signature: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	if info.Size() > signature.MaxBytes {
+		return nil, fmt.Errorf("%w: it has %d bytes", signature.ErrMalformed, info.Size())
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, signature.MaxBytes+1)) // it may grow meanwhile
+	if err != nil {
+		return nil, fmt.Errorf("its signature: read: %w", err)
+	}
+	return raw, nil
+}
+
+// verify returns why the source is not to be trusted, or nil. path is where it was read from.
+func (s *source) verify(path string, keys []signature.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	sig, err := readSignature(path)
+	if err == nil {
+		err = signature.Verify(s.raw, sig, keys)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; sign it with a trusted key, minisign -Sm %s, and put %[2]s%s beside it", err, s.file, signature.Extension)
+	}
+	return nil
+}
+
+// openRegular opens a file and tells its state. What is no regular file, such as a pipe nobody writes to, is refused at once.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return nil, nil, fmt.Errorf("open: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
 }
 
 // checkSections walks the outer structure of a binary module (WebAssembly 2.0, section 5.5.2): the preamble, then sections,

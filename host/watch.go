@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/wfrt/wfrt/host/signature"
 )
 
 // Watch loads new and replaced files until ctx ends, and then returns nil. It is notified of changes by the operating
@@ -78,5 +80,6 @@ func (h *Host) subscribe(notifier *fsnotify.Watcher) {
 }
 
 func concernsPlugin(event fsnotify.Event) bool {
-	return strings.HasSuffix(filepath.Base(event.Name), extension) && event.Op != fsnotify.Chmod
+	file := strings.TrimSuffix(filepath.Base(event.Name), signature.Extension)
+	return strings.HasSuffix(file, extension) && event.Op != fsnotify.Chmod
 }

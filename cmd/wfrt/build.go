@@ -12,6 +12,7 @@ import (
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
 	"github.com/wfrt/wfrt/host"
+	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
 
@@ -56,7 +57,7 @@ func (a *app) build(ctx context.Context, dir, out string) error {
 	err := compile.Module(ctx, compile.Options{
 		Dir: dir, Out: out, Messages: a.err,
 		Check: func(path string) (err error) {
-			report, err = a.checkModule(ctx, path)
+			report, err = a.checkModule(ctx, path, nil)
 			return err
 		},
 	})
@@ -66,9 +67,9 @@ func (a *app) build(ctx context.Context, dir, out string) error {
 	return a.printReport(out, report)
 }
 
-// checkModule examines a module as a server would, without its configuration.
-func (a *app) checkModule(ctx context.Context, path string) (*host.Report, error) {
-	h, err := host.New(host.Options{Dir: filepath.Dir(path)})
+// checkModule examines a module as a server would, without its configuration besides the keys that it trusts.
+func (a *app) checkModule(ctx context.Context, path string, trusted []signature.Key) (*host.Report, error) {
+	h, err := host.New(host.Options{Dir: filepath.Dir(path), TrustedKeys: trusted})
 	if err != nil {
 		return nil, err
 	}

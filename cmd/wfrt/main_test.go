@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding"
 	"errors"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"aead.dev/minisign"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -41,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"crash":     scriptCrash,
 			"logged":    scriptLogged,
 			"field":     field,
+			"keypair":   keypair,
+			"sign":      sign,
 		},
 	})
 }
@@ -77,6 +81,32 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s exited with %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// keypair makes a key pair as `minisign -G -W` does: `keypair release` writes release.pub and release.key.
+func keypair(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keypair NAME")
+	}
+	public, secret, err := minisign.GenerateKey(nil)
+	ts.Check(err)
+	for name, key := range map[string]encoding.TextMarshaler{args[0] + ".pub": public, args[0] + ".key": secret} {
+		text, err := key.MarshalText()
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
+	}
+}
+
+// sign signs a file as `minisign -S -s release.key -m FILE` does: `sign release.key FILE`.
+func sign(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sign KEY FILE")
+	}
+	var secret minisign.PrivateKey
+	ts.Check(secret.UnmarshalText([]byte(ts.ReadFile(args[0]))))
+	content, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".minisig"), minisign.Sign(secret, content), 0o600))
 }
 
 // field sets a variable to the value of a line such as "run  01a2…" of the last output: `field run RUN`.

@@ -9,6 +9,7 @@
 //	validate.go  what a well-typed value must also satisfy
 //	faults.go    what is reported
 //	size.go      sizes such as 64MiB
+//	trusted.go   public keys, as text or in files
 package config
 
 import "time"
@@ -75,7 +76,9 @@ type Outbox struct {
 type Plugins struct {
 	Dir    string `mapstructure:"dir"`    // folder with *.wasm files; made if missing
 	Limits Limits `mapstructure:"limits"` // of each plugin
-	Watch  bool   `mapstructure:"watch"`  // take new and replaced modules while serving
+	// TrustedKeys are the keys of which one must have signed a module; none: every module is taken.
+	TrustedKeys TrustedKeys `mapstructure:"trusted_keys"`
+	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving
 }
 
 // Limits bounds what one plugin uses.

@@ -103,6 +103,15 @@ func (s setting) set(raw any) error {
 			return err
 		}
 		*field = size
+	case *TrustedKeys:
+		if !isText {
+			return errText
+		}
+		keys, err := ParseTrustedKeys(text)
+		if err != nil {
+			return err
+		}
+		*field = keys
 	default:
 		return fmt.Errorf("has a type that the configuration cannot hold: %s", s.field.Type())
 	}

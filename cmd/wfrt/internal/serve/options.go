@@ -49,7 +49,8 @@ func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 			TotalMemoryBytes: int64(l.TotalMemoryBytes),
 			ObjectBytes:      int(l.OutputBytes),
 		},
-		Logger: logger,
+		Logger:      logger,
+		TrustedKeys: cfg.Plugins.TrustedKeys,
 	}
 }
 

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"aead.dev/minisign"
+
+	"github.com/wfrt/wfrt/host/signature"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// signer signs as `minisign -Sm FILE` does.
+type signer struct {
+	key    signature.Key
+	secret minisign.PrivateKey
+}
+
+func newSigner(t *testing.T) signer {
+	t.Helper()
+	public, secret, err := minisign.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := signature.ParseKey(public.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{key, secret}
+}
+
+func (s signer) sign(raw []byte) []byte { return minisign.Sign(s.secret, raw) }
+
+func trusting(keys ...signature.Key) func(*Options) {
+	return func(o *Options) { o.TrustedKeys = keys }
+}
+
+func TestAModuleServesOnlyWithASignatureOfATrustedKey(t *testing.T) {
+	mine, other := newSigner(t), newSigner(t)
+	r := newRig(t, trusting(mine.key))
+	raw := generation(1)
+	r.put("door.wasm", raw)
+	r.load()
+	r.refused("door", "it is not signed", "trusted: "+mine.key.ID(), "minisign -Sm door.wasm", "door.wasm.minisig")
+	r.put("door.wasm.minisig", other.sign(raw))
+	r.load()
+	r.refused("door", "key "+other.key.ID()+" signed it", "trusted: "+mine.key.ID())
+	r.put("door.wasm.minisig", mine.sign(generation(2)))
+	r.load()
+	r.refused("door", "does not fit", mine.key.ID())
+	r.put("door.wasm.minisig", []byte("hello"))
+	r.load()
+	r.refused("door", "none that minisign writes")
+	r.put("door.wasm.minisig", make([]byte, signature.MaxBytes+1))
+	r.load()
+	r.refused("door", "none that minisign writes", "16385 bytes")
+	r.put("door.wasm.minisig", mine.sign(raw))
+	r.load()
+	r.serves("door")
+	if n := len(r.logs.find("a plugin's file cannot be served", "is not signed")); n != 1 {
+		t.Errorf("%d lines about the missing signature; want 1", n)
+	}
+}
+
+func TestTheOldServesUntilModuleAndSignatureFitWhicheverComesFirst(t *testing.T) {
+	mine := newSigner(t)
+	r := newRig(t, trusting(mine.key))
+	put := func(n int, what string) {
+		t.Helper()
+		if what == "module" {
+			r.put("door.wasm", generation(n))
+		} else {
+			r.put("door.wasm.minisig", mine.sign(generation(n)))
+		}
+		r.load()
+	}
+	put(0, "module")
+	put(0, "signature")
+	r.serves("door")
+	for n, order := range [][]string{{"module", "signature"}, {"signature", "module"}} {
+		old := r.plugin("door").Version
+		put(n+1, order[0])
+		p := r.plugin("door")
+		if p.State != StateServing || p.Version != old || !strings.Contains(p.Error, "does not fit") {
+			t.Errorf("with the new %s only: %+v; want %s to serve, and the error to say why", order[0], p, old)
+		}
+		put(n+1, order[1])
+		r.serves("door")
+		if v := r.plugin("door").Version; v == old {
+			t.Errorf("after both %v have come, %s serves; want the new one", order, v)
+		}
+	}
+}
+
+func TestWatchNoticesASignatureThatComesLater(t *testing.T) {
+	mine := newSigner(t)
+	catalogs := make(chan *runtime.Catalog, 1)
+	r := newRig(t, trusting(mine.key), func(o *Options) { o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c } })
+	r.put("door.wasm", generation(1))
+	r.load()
+	ctx, cancel := context.WithCancel(context.Background())
+	watched := make(chan error)
+	go func() { watched <- r.Watch(ctx) }()
+	r.put("door.wasm.minisig", mine.sign(generation(1)))
+	if c := <-catalogs; c.Workflow("door") == nil {
+		t.Errorf("workflows %v; want door", c.Names())
+	}
+	cancel()
+	if err := <-watched; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOtherTrustedKeysHoldFromTheNextLoadOn(t *testing.T) {
+	mine, other := newSigner(t), newSigner(t)
+	r := newRig(t)
+	raw := generation(1)
+	r.put("door.wasm", raw)
+	r.put("unsigned.wasm", echoGuest().bytes()) // it claims the same statuses: refused, whoever signs
+	r.load()
+	r.serves("door")
+
+	r.SetTrustedKeys([]signature.Key{mine.key})
+	r.load()
+	if p := r.plugin("door"); p.State != StateServing || !strings.Contains(p.Error, "it is not signed") {
+		t.Errorf("%+v; want it to serve on, and the error to say that its file is not signed", p)
+	}
+	r.put("door.wasm.minisig", other.sign(raw))
+	r.load()
+	r.SetTrustedKeys([]signature.Key{mine.key, other.key})
+	r.load()
+	r.serves("door")
+	r.refused("unsigned", "it is not signed")
+	r.SetTrustedKeys(nil)
+	r.load()
+	if p := r.plugin("unsigned"); strings.Contains(p.Error, "signed") {
+		t.Errorf("%+v; want no word of signatures when everybody is trusted", p)
+	}
+}
+
+func TestWhatIsNoFileIsNoSignature(t *testing.T) {
+	mine := newSigner(t)
+	r := newRig(t, trusting(mine.key))
+	r.put("door.wasm", generation(1))
+	sig := filepath.Join(r.dir, "door.wasm"+signature.Extension)
+	for _, make := range map[string]func(string) error{
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		if err := make(sig); err != nil {
+			t.Fatal(err)
+		}
+		r.load()
+		r.refused("door", "its signature: it is not a regular file")
+		if err := os.Remove(sig); err != nil {
+			t.Fatal(err)
+		}
+		r.load()
+		r.refused("door", "it is not signed")
+	}
+	if err := syscall.Mkfifo(filepath.Join(r.dir, "pipe.wasm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.load() // does not wait for a writer
+	r.refused("pipe", "it is not a regular file")
+}
+
+func TestCheckVerifiesToo(t *testing.T) {
+	mine := newSigner(t)
+	r := newRig(t, trusting(mine.key))
+	path := filepath.Join(r.dir, "door.wasm")
+	r.put("door.wasm", generation(1))
+	if _, err := r.Check(t.Context(), path); err == nil || !strings.Contains(err.Error(), "it is not signed") {
+		t.Errorf("%v; want it to miss the signature", err)
+	}
+	r.put("door.wasm.minisig", mine.sign(generation(1)))
+	if _, err := r.Check(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+}
