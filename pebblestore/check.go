@@ -98,6 +98,7 @@ func (c *checker) shard(ctx context.Context, number runtime.Shard) error {
 		{kindRecord, c.checkRecord},
 		{kindIndex, c.checkIndex},
 		{kindForeign, c.checkForeign},
+		{kindPinned, c.checkPinned},
 		{kindTimer, c.checkTimer},
 		{kindIdempotency, c.checkIdempotency},
 		{kindHistory, c.checkHistory},
@@ -155,6 +156,9 @@ func (c *checker) checkRecord(key, value []byte) error {
 	err := c.want(appendIndexKey(nil, c.number, r), nil, "a record without its index row")
 	if err == nil {
 		err = c.want(appendForeignKey(nil, c.number, r.Workflow, r.ForeignID, r.RunID), nil, "a record without its foreign ID row")
+	}
+	if err == nil && isPinned(r) {
+		err = c.want(appendPinnedKey(nil, c.number, r), nil, "a pinned record without its row")
 	}
 	for _, t := range r.Timers(nil) {
 		if err == nil {
@@ -251,6 +255,13 @@ func (c *checker) checkForeign(key, _ []byte) error {
 	workflow, foreignID, id, ok := parseForeignKey(key)
 	return c.derived(key, ok, id, "a foreign ID row without its record", func(r *runtime.Record) bool {
 		return r.Workflow == string(workflow) && r.ForeignID == string(foreignID)
+	})
+}
+
+func (c *checker) checkPinned(key, _ []byte) error {
+	workflow, digest, id, ok := parsePinnedKey(key)
+	return c.derived(key, ok, id, "a row of a pinned run without its record", func(r *runtime.Record) bool {
+		return isPinned(r) && r.Workflow == string(workflow) && r.Pinned == digest
 	})
 }
 

@@ -18,11 +18,13 @@
 //	read.go        a record, a history, an idempotency key
 //	logs.go        what handlers logged, what callbacks brought
 //	schedules.go   schedules, which lie in any shard
+//	count.go       how many runs are in a status, or pinned
 //	list.go        which key ranges hold the runs of a query
 //	merge.go       key ranges, merged by run ID
 //	tasks.go       ready runs
 //	due.go         due timers and due tasks
 //	events.go      the event log, its cursors and its trimming
+//	documents.go   what is kept that is no run's
 //	check.go       every derived row against its record, and the repair
 //
 // The format is specified in docs/formats.md and held by golden tests.

@@ -82,6 +82,12 @@ func (s *Store) remove(sh *shard, prev *runtime.Record) error {
 	if err := w.batch.Delete(w.key, nil); err != nil {
 		return err
 	}
+	if isPinned(prev) {
+		w.key = appendPinnedKey(w.key[:0], sh.number, prev)
+		if err := w.batch.Delete(w.key, nil); err != nil {
+			return err
+		}
+	}
 	w.gone = prev.Timers(w.gone[:0])
 	for i := range w.gone {
 		w.key = appendTimerKey(w.key[:0], sh.number, &w.gone[i])

@@ -56,6 +56,7 @@ func goldenStore(t *testing.T) *Store {
 		{Kind: runtime.PendingCallback, Callback: 1, Due: created.Add(3 * time.Minute), Attempt: 2},
 		{Kind: runtime.PendingTimeout, Name: "now", Due: created, Attempt: 1, Taken: true},
 	}
+	waiting.Pinned = runtime.Digest{0xef, 31: 0x01}
 	ended := first.Clone()
 	ended.RunID = ended.RunID.After(waiting.RunID, 2)
 	ended.State, ended.ExpireAt = runtime.Completed, created.Add(48*time.Hour)
@@ -117,6 +118,9 @@ func goldenStore(t *testing.T) *Store {
 		if _, err := s.Apply(shard, epoch, &batches[i]); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := s.SetDocument("plugins", []byte(`{"format":1}`)); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.SetCursor(shard, "relay", 2); err != nil {
 		t.Fatal(err)
@@ -489,6 +493,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(appendTaskKey(nil, 1, &runtime.Task{Due: time.UnixMilli(1), Slot: time.UnixMilli(2), Workflow: "w", Name: "n"}))
 	f.Add(appendScheduleKey(nil, 1, "orders", "nightly"))
 	f.Add(appendIdempotencyKey(nil, 1, "orders", "1", "k"))
+	f.Add(appendPinnedKey(nil, 1, &r))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, key []byte) {
 		if len(key) < prefixLen {
@@ -503,6 +508,9 @@ func FuzzKeys(f *testing.F) {
 		if row, ok := parseIndexKey(key); ok {
 			k := append(appendIndexRange(nil, 0, string(row.workflow), string(row.status)), row.ready, byte(row.state))
 			same(append(k, row.id[:]...))
+		}
+		if workflow, digest, id, ok := parsePinnedKey(key); ok {
+			same(append(appendPinnedRange(nil, 0, string(workflow), digest), id[:]...))
 		}
 		if workflow, foreignID, id, ok := parseForeignKey(key); ok {
 			same(appendForeignKey(nil, 0, string(workflow), string(foreignID), id))
@@ -540,6 +548,8 @@ func TestTransitionWritesFiveRows(t *testing.T) {
 		Workflow: "orders", ForeignID: "7", State: runtime.Running, Status: "priced", Version: 3, Entry: 3, Attempt: 1,
 		Object: []byte("{}"),
 	}
+	pinned := prev.Clone()
+	pinned.Pinned = runtime.Digest{1}
 	sh := s.shards[s.shardOf(prev.RunID.Slot())]
 	for _, c := range []struct {
 		name string
@@ -550,6 +560,7 @@ func TestTransitionWritesFiveRows(t *testing.T) {
 		{"a step's transition", &prev, func(r *runtime.Record) { r.Version, r.Status = 4, "charged" }, 5},
 		{"a repeat: the index row stays", &prev, func(r *runtime.Record) { r.Version = 4 }, 3},
 		{"an attempt: no event either", &prev, func(r *runtime.Record) { r.Attempt = 2 }, 2},
+		{"a step of a pinned run: no row more", &pinned, func(r *runtime.Record) { r.Version, r.Status = 4, "charged" }, 5},
 		{"a retry later: with a timer", &prev, func(r *runtime.Record) { r.NotBefore = time.UnixMilli(1) }, 5},
 		{"a new run: with its foreign ID row", nil, func(*runtime.Record) {}, 5},
 		{"a timeout that is set with the version: its timer", &prev, func(r *runtime.Record) {
@@ -557,6 +568,9 @@ func TestTransitionWritesFiveRows(t *testing.T) {
 		}, 4},
 	} {
 		next := prev.Clone()
+		if c.prev != nil {
+			next = c.prev.Clone()
+		}
 		c.edit(&next)
 		b := runtime.Batch{Prev: c.prev, Next: &next, History: []runtime.HistoryEntry{{RunID: next.RunID, Version: next.Version}}}
 		if err := s.write(sh, sh.last+1, &b); err != nil {

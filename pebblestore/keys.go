@@ -25,10 +25,13 @@ const (
 	kindCursor      = "cu" // name
 	kindTrim        = "tm" // nothing: one row a shard
 	kindIdempotency = "id" // workflow, foreign ID, key
+	kindPinned      = "pn" // workflow, digest, run ID
 
 	kindStore = "st" // under storeShard: format version and shard count
 	kindOpen  = "op" // under storeShard: there while the store is open
 	kindEpoch = "ep" // under storeShard: shard
+
+	kindDocument = "dc" // under storeShard: name
 
 	storeShard runtime.Shard = 0xffff
 
@@ -326,6 +329,26 @@ func parseIdempotencyKey(key []byte) (workflow, foreignID, name []byte, ok bool)
 	}
 	return workflow, foreignID, rest, true
 }
+
+// appendPinnedKey appends the key of the row that a run has while it is active and pinned.
+func appendPinnedKey(dst []byte, shard runtime.Shard, r *runtime.Record) []byte {
+	return append(appendPinnedRange(dst, shard, r.Workflow, r.Pinned), r.RunID[:]...)
+}
+
+// appendPinnedRange appends the prefix that the rows of one definition share.
+func appendPinnedRange(dst []byte, shard runtime.Shard, workflow string, d runtime.Digest) []byte {
+	return append(appendName(appendPrefix(dst, shard, kindPinned), workflow), d[:]...)
+}
+
+func parsePinnedKey(key []byte) (workflow []byte, d runtime.Digest, id runtime.RunID, ok bool) {
+	workflow, rest, ok := cutName(key[min(prefixLen, len(key)):])
+	if !ok || len(rest) != len(d)+idLen {
+		return nil, d, id, false
+	}
+	return workflow, runtime.Digest(rest[:len(d)]), runtime.RunID(rest[len(d):]), true
+}
+
+func documentKey(name string) []byte { return append(storeKey(kindDocument), name...) }
 
 func storeKey(kind string) []byte { return appendPrefix(nil, storeShard, kind) }
 

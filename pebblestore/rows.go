@@ -33,6 +33,9 @@ func (w *rowWriter) change(number runtime.Shard, lsn runtime.LSN, prev, next *ru
 	if err := w.timers(number, prev, next); err != nil {
 		return err
 	}
+	if err := w.pinned(number, prev, next); err != nil {
+		return err
+	}
 	if prev != nil {
 		if err := w.payloads(number, prev, next); err != nil {
 			return err
@@ -67,6 +70,26 @@ func (w *rowWriter) index(number runtime.Shard, prev, next *runtime.Record) erro
 		}
 	}
 	return w.batch.Set(w.key, nil, nil)
+}
+
+// isPinned reports whether the record has a row among the pinned. r may be nil.
+func isPinned(r *runtime.Record) bool {
+	return r != nil && r.Pinned != (runtime.Digest{}) && r.State.Active()
+}
+
+// pinned writes the row of a pinned run with its first version and removes it with the one that ends it: what a run is pinned
+// to never changes.
+func (w *rowWriter) pinned(number runtime.Shard, prev, next *runtime.Record) error {
+	switch was, is := isPinned(prev), isPinned(next); {
+	case is && !was:
+		w.key = appendPinnedKey(w.key[:0], number, next)
+		return w.batch.Set(w.key, nil, nil)
+	case was && !is:
+		w.key = appendPinnedKey(w.key[:0], number, prev)
+		return w.batch.Delete(w.key, nil)
+	default:
+		return nil
+	}
 }
 
 // timers moves the timers of prev to those of next. Most runs have none; one that was handed many callbacks which fail may

@@ -124,3 +124,31 @@ func TestOpenRefusesAnotherDatabase(t *testing.T) {
 		t.Fatalf("error is %v", err)
 	}
 }
+
+func TestDocumentsAreThereAfterAPowerLoss(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, pebblestore.Options{Dir: "data", FS: fs})
+	if _, err := s.Document("plugins"); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("a document that nobody wrote: %v", err)
+	}
+	for _, value := range []string{"first", "second"} {
+		if err := s.SetDocument("plugins", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.SetDocument("plugin", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetDocument("large", make([]byte, 17<<20)); err == nil {
+		t.Error("a document of 17 MiB is taken")
+	}
+	after := open(t, pebblestore.Options{Dir: "data", FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+	for name, want := range map[string]string{"plugins": "second", "plugin": ""} {
+		if got, err := after.Document(name); err != nil || string(got) != want {
+			t.Errorf("document %s is %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if err := errors.Join(s.Close(), after.Close()); err != nil {
+		t.Fatal(err)
+	}
+}

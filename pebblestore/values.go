@@ -43,6 +43,7 @@ func appendRecordHead(dst []byte, r *runtime.Record) []byte {
 	dst = appendUint(dst, 21, r.Callbacks)
 	dst = appendUint(dst, 22, uint64(r.Lines))
 	dst = appendTime(dst, 23, r.ExpireAt)
+	dst = appendDigest(dst, 24, r.Pinned)
 	return appendObjectHead(dst, 15, r.Object)
 }
 
@@ -131,6 +132,8 @@ func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 			r.Lines = uint32(d.uint(32))
 		case 23:
 			r.ExpireAt = d.time()
+		case 24:
+			d.fixed(r.Pinned[:])
 		}
 	}
 	if r.Object == nil {

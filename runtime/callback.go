@@ -127,8 +127,7 @@ func (e *Engine) checkCallback(c *Callback) error {
 	if w == nil {
 		return &UnknownWorkflowError{Name: c.Workflow, Known: catalog.Names()}
 	}
-	status := w.Statuses[c.Status]
-	if status == nil || len(status.Callbacks) == 0 {
+	if w.find(c.Status, func(s *Status) bool { return len(s.Callbacks) > 0 }) == nil {
 		known := slices.DeleteFunc(w.statusNames(false), func(s string) bool { return len(w.Statuses[s].Callbacks) == 0 })
 		return &UnknownStatusError{Workflow: c.Workflow, Status: c.Status, Known: known}
 	}

@@ -17,6 +17,8 @@ type Control struct {
 	Pause  PauseCause // why, of Paused
 	Move   *Status    // the status to enter; nil: none
 	Object []byte     // the new object; nil: it stays
+
+	moveTo string // the name of Move, while that is not known
 }
 
 // apply computes what the change makes of a run, as Decide does. It returns a *TransitionError when the run's state does not
@@ -122,20 +124,24 @@ func (e *Engine) Erase(ctx context.Context, id RunID, note Note) (Record, error)
 // Move has an active run enter a status anew, whatever the graph says; a paused run is resumed by it. It returns the run as it
 // then is, ErrNotFound, a *TransitionError, an *UnknownWorkflowError or an *UnknownStatusError.
 func (e *Engine) Move(ctx context.Context, id RunID, status string, note Note) (Record, error) {
-	rec, err := e.Run(ctx, id)
-	if err != nil {
-		return Record{}, err
-	}
+	return e.control(ctx, id, note, Control{moveTo: status})
+}
+
+// destination returns the status that a run is to be moved to: of the definition that it goes by, else of the newest.
+func (e *Engine) destination(rec *Record, status string) (*Status, error) {
 	catalog := e.Catalog()
-	w := catalog.Workflow(rec.Workflow)
+	w := catalog.For(rec)
 	if w == nil {
-		return rec, &UnknownWorkflowError{Name: rec.Workflow, Known: catalog.Names()}
+		return nil, &UnknownWorkflowError{Name: rec.Workflow, Known: catalog.Names()}
 	}
-	to := w.Statuses[status]
-	if to == nil {
-		return rec, &UnknownStatusError{Workflow: w.Name, Status: status, Known: w.statusNames(true)}
+	if to := w.Statuses[status]; to != nil {
+		return to, nil
 	}
-	return e.control(ctx, id, note, Control{Move: to})
+	newest := catalog.Workflow(rec.Workflow)
+	if to := newest.Statuses[status]; to != nil {
+		return to, nil
+	}
+	return nil, &UnknownStatusError{Workflow: w.Name, Status: status, Known: newest.statusNames(true)}
 }
 
 // SetObject replaces the object of an active run. It returns the run as it then is, ErrNotFound, a *TransitionError or an
@@ -154,6 +160,13 @@ func (e *Engine) control(ctx context.Context, id RunID, note Note, c Control) (R
 	c.Cause, c.By, c.Reason = CausePerson, note.By, note.Reason
 	s := e.shardOf(id)
 	rec, err := s.change(id, func(r *run) error {
+		if c.moveTo != "" {
+			to, err := e.destination(&r.rec, c.moveTo)
+			if err != nil {
+				return err
+			}
+			c.Move = to
+		}
 		w, status := e.place(&r.rec)
 		return c.apply(&r.rec, w, status, s.epoch, e.now(), e.rules(), &r.next, &r.batch)
 	})
@@ -165,11 +178,8 @@ func (e *Engine) control(ctx context.Context, id RunID, note Note, c Control) (R
 
 // place returns the definition of a run and of its status; nil while no module carries them.
 func (e *Engine) place(rec *Record) (*Workflow, *Status) {
-	w := e.Catalog().Workflow(rec.Workflow)
-	if w == nil {
-		return nil, nil
-	}
-	return w, w.Statuses[rec.Status]
+	w := e.Catalog().For(rec)
+	return w, w.status(rec.Status)
 }
 
 // change changes a run from outside a worker: decide fills r.next and r.batch from r.rec, which the store has. It returns the

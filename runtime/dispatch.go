@@ -123,7 +123,7 @@ func (d *dispatcher) queue(name Queue) *queue {
 // apply gives a queue the settings of the step that serves it.
 // REQUIRES: d.mu
 func (d *dispatcher) apply(q *queue, c *Catalog) {
-	status := c.Status(q.Workflow, q.Status)
+	status := c.queue(q.Queue)
 	q.served = status != nil
 	if status != nil && status.Step != nil {
 		q.limit, q.lateAfter = status.Step.Parallelism, status.Step.LagAlert
@@ -308,13 +308,13 @@ func (d *dispatcher) done(q *queue, m *moduleLoad) {
 }
 
 // leave says that a run of the queue has been left to the store, because the module of status, if any, took it no more. The queue
-// rests until the catalog has another.
-func (d *dispatcher) leave(q *queue, status *Status) {
+// rests until the catalog has another for such a run, of which rec holds what a definition is chosen by.
+func (d *dispatcher) leave(q *queue, rec *Record, status *Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q.more, q.missed = true, true
 	d.apply(q, d.engine.Catalog())
-	if d.engine.Catalog().Status(q.Workflow, q.Status) == status {
+	if d.engine.Catalog().For(rec).status(q.Status) == status {
 		q.served = false
 	}
 	d.refill(q)

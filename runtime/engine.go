@@ -192,15 +192,6 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return errors.Join(err, e.observedAll(context.WithoutCancel(ctx)))
 }
 
-// SetCatalog makes c what new invocations use. Invocations under way end with the step they began with.
-func (e *Engine) SetCatalog(c *Catalog) {
-	e.catalog.Store(c)
-	e.tasks.catalogChanged(c)
-	if e.accepting() == nil {
-		e.owned.Go(e.syncSchedules)
-	}
-}
-
 // Catalog returns what new invocations use.
 func (e *Engine) Catalog() *Catalog { return e.catalog.Load() }
 

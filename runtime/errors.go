@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -45,6 +46,42 @@ type UnknownWorkflowError struct {
 }
 
 func (e *UnknownWorkflowError) Error() string { return fmt.Sprintf("there is no workflow %q", e.Name) }
+
+// Left are runs that a swap would leave behind.
+type Left struct {
+	Workflow string
+	Status   string // "": in any
+	Runs     int    // how many, but at most MaxLeft
+}
+
+// MaxLeft is up to how many runs are counted that a swap would leave behind.
+const MaxLeft = 1000
+
+// String returns `3 runs in "paid"`.
+func (l Left) String() string {
+	more, what := "", "runs"
+	switch {
+	case l.Runs >= MaxLeft:
+		more = " or more"
+	case l.Runs == 1:
+		what = "run"
+	}
+	if l.Status == "" {
+		return fmt.Sprintf("%d%s %s", l.Runs, more, what)
+	}
+	return fmt.Sprintf("%d%s %s in %q", l.Runs, more, what, l.Status)
+}
+
+// LeftError says that a swap would leave runs behind.
+type LeftError struct{ Left []Left }
+
+func (e *LeftError) Error() string {
+	texts := make([]string, len(e.Left))
+	for i, l := range e.Left {
+		texts[i] = fmt.Sprintf("workflow %s has %s", l.Workflow, l)
+	}
+	return "it would leave runs behind: " + strings.Join(texts, "; ")
+}
 
 // UnknownStatusError says that a workflow has no such status, or none that a run can begin in.
 type UnknownStatusError struct {

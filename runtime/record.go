@@ -74,6 +74,7 @@ type Record struct {
 
 	Reason    string // of the pause, the cancellation or the last failed attempt
 	Digest    Digest // of the module whose handler made this version
+	Pinned    Digest // of the definition that the run began with and is bound to; zero: it goes by the newest
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Object    []byte // one JSON value; never nil

@@ -24,7 +24,7 @@ func (s *shard) doSchedule(t *Task) error {
 		return err
 	}
 	w := e.Catalog().Workflow(t.Workflow)
-	if w == nil {
+	if w == nil || w.Closed {
 		return s.failSlot(t, &sched, fmt.Errorf("there is no workflow %s", t.Workflow), unserved)
 	}
 	slot := sched.due(e.now())
@@ -80,10 +80,10 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 	if len(trigger.Object) == 0 {
 		trigger.Object = []byte("null")
 	}
-	start, err := e.checkTrigger(trigger)
+	err := e.checkTrigger(trigger)
 	if err == nil {
 		s.mu.Lock()
-		_, err = s.trigger(trigger, start, func(id RunID, b *Batch) {
+		_, err = s.trigger(trigger, func(id RunID, b *Batch) {
 			b.DropTask, b.PrevSchedule = t, sched
 			b.NextSchedule = sched.after(slot, e.now(), "triggered")
 			b.NextSchedule.LastRun = id
@@ -205,10 +205,9 @@ func (e *Engine) checkSchedule(spec *ScheduleSpec) error {
 	if err := spec.Check(); err != nil {
 		return err
 	}
-	_, err := e.checkTrigger(&Trigger{
+	return e.checkTrigger(&Trigger{
 		Workflow: spec.Workflow, ForeignID: spec.foreignID(), Object: objectOrNull(spec.Object), StartAt: spec.StartAt,
 	})
-	return err
 }
 
 func (e *Engine) newSchedule(spec ScheduleSpec, plugin bool) *Schedule {

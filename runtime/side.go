@@ -194,7 +194,7 @@ func (s *shard) conclude(b *Batch, id RunID, line *HistoryEntry) error {
 // doHook calls a hook with the record it was told of.
 func (s *shard) doHook(t *Task) error {
 	e := s.engine
-	w := e.Catalog().Workflow(t.Record.Workflow)
+	w := e.Catalog().For(t.Record)
 	if w == nil {
 		return s.again(t, unserved, nil, nil)
 	}
@@ -366,5 +366,5 @@ func (s *shard) erasable(t *Task) (*Record, *Workflow, error) {
 	if errors.Is(err, ErrNotFound) || err == nil && rec.State != RequestedDataDeleted {
 		return nil, nil, nil
 	}
-	return &rec, s.engine.Catalog().Workflow(rec.Workflow), err
+	return &rec, s.engine.Catalog().For(&rec), err
 }

@@ -159,6 +159,10 @@ type Query struct {
 // Schedule returns a schedule, or ErrNotFound. Schedules returns all, ordered by workflow and name.
 //
 // Remembered returns the kept request of an idempotency key, or ErrNotFound.
+//
+// ActiveRuns counts the runs of a queue, or without a status of a whole workflow, whose state is Active, up to limit. PinnedRuns
+// counts those of a workflow whose state is Active and whose Pinned is the digest, which is not zero, up to limit. Both read
+// indexes only.
 type Reader interface {
 	Record(id RunID, dst *Record) error
 	Latest(workflow, foreignID string) (RunID, error)
@@ -169,6 +173,8 @@ type Reader interface {
 	Schedule(workflow, name string) (Schedule, error)
 	Schedules() ([]Schedule, error)
 	Remembered(workflow, foreignID, key string) (Idempotency, error)
+	ActiveRuns(q Queue, limit int) (int, error)
+	PinnedRuns(workflow string, d Digest, limit int) (int, error)
 }
 
 // Queue names the runs that wait for the step of one status.

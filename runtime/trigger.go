@@ -74,22 +74,21 @@ func (e *Engine) trigger(t *Trigger) (*shard, Triggered, error) {
 	if len(t.Object) == 0 {
 		t.Object = []byte("null")
 	}
-	start, err := e.checkTrigger(t)
-	if err != nil {
+	if err := e.checkTrigger(t); err != nil {
 		return nil, Triggered{}, err
 	}
 	slot := SlotOf(t.Workflow, t.ForeignID)
 	s := e.shards[ShardOf(slot, len(e.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	done, err := s.trigger(t, start, nil)
+	done, err := s.trigger(t, nil)
 	return s, done, err
 }
 
 // trigger begins a run, unless its idempotency key is known or its foreign ID has an active run. alongside, if any, completes
 // the batch that begins it.
 // REQUIRES: s.mu
-func (s *shard) trigger(t *Trigger, start *Status, alongside func(id RunID, b *Batch)) (Triggered, error) {
+func (s *shard) trigger(t *Trigger, alongside func(id RunID, b *Batch)) (Triggered, error) {
 	e := s.engine
 	request := t.digest()
 	known, err := s.remembered(t.Workflow, t.ForeignID, t.IdempotencyKey, request)
@@ -117,8 +116,12 @@ func (s *shard) trigger(t *Trigger, start *Status, alongside func(id RunID, b *B
 	case !errors.Is(err, ErrNotFound):
 		return Triggered{}, err
 	}
+	at, err := e.entry(t) // here, where no swap can come in between
+	if err != nil {
+		return Triggered{}, err
+	}
 	r := newRun(s)
-	s.first(r, id, t, start)
+	s.first(r, id, t, at)
 	if t.IdempotencyKey != "" {
 		r.batch.Remember = s.remember(t.Workflow, t.ForeignID, t.IdempotencyKey, request)
 		r.batch.Remember.RunID = id
@@ -130,15 +133,15 @@ func (s *shard) trigger(t *Trigger, start *Status, alongside func(id RunID, b *B
 }
 
 // first fills r.next and r.batch with the first version of a run.
-func (s *shard) first(r *run, id RunID, t *Trigger, start *Status) {
-	at := id.Time()
+func (s *shard) first(r *run, id RunID, t *Trigger, at entry) {
+	now := id.Time()
 	r.next = Record{
-		RunID: id, Workflow: t.Workflow, ForeignID: t.ForeignID, State: Initiated, Version: 1, Owner: s.epoch,
-		CreatedAt: at, UpdatedAt: at, Object: append(r.rec.Object[:0], t.Object...),
+		RunID: id, Workflow: t.Workflow, ForeignID: t.ForeignID, State: Initiated, Version: 1, Owner: s.epoch, Pinned: at.pinned,
+		CreatedAt: now, UpdatedAt: now, Object: append(r.rec.Object[:0], t.Object...),
 	}
-	r.next.enter(start, at)
+	r.next.enter(at.status, now)
 	line := HistoryEntry{
-		RunID: id, Version: 1, Time: at, Cause: t.cause, By: t.by, Handler: t.schedule, State: r.next.State, Status: start.Name,
+		RunID: id, Version: 1, Time: now, Cause: t.cause, By: t.by, Handler: t.schedule, State: r.next.State, Status: at.status.Name,
 	}
 	if line.Cause == 0 {
 		line.Cause = CauseTrigger
@@ -194,31 +197,32 @@ func (s *shard) remember(workflow, foreignID, key string, request [32]byte) *Ide
 	}
 }
 
-// checkTrigger returns the status to begin in.
-func (e *Engine) checkTrigger(t *Trigger) (*Status, error) {
-	catalog := e.catalog.Load()
-	w := catalog.Workflow(t.Workflow)
-	if w == nil {
-		return nil, &UnknownWorkflowError{Name: t.Workflow, Known: catalog.Names()}
+// checkTrigger says what is wrong with a trigger, or nil.
+func (e *Engine) checkTrigger(t *Trigger) error {
+	if _, err := e.entry(t); err != nil {
+		return err
 	}
 	if err := checkForeignID(t.ForeignID); err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkKey(t.IdempotencyKey); err != nil {
-		return nil, err
+		return err
 	}
-	if err := e.checkObject(t.Object); err != nil {
-		return nil, err
+	return e.checkObject(t.Object)
+}
+
+// entry returns where the run of a trigger begins. It holds until the next swap.
+func (e *Engine) entry(t *Trigger) (entry, error) {
+	catalog := e.catalog.Load()
+	w := catalog.Workflow(t.Workflow)
+	if w == nil || w.Closed {
+		return entry{}, &UnknownWorkflowError{Name: t.Workflow, Known: catalog.Names()}
 	}
-	name := t.StartAt
-	if name == "" {
-		name = w.Start
+	share := 1.0
+	if w.Canary != nil {
+		share = e.share()
 	}
-	status := w.Statuses[name]
-	if status == nil || status.Terminal {
-		return nil, &UnknownStatusError{Workflow: t.Workflow, Status: name, Known: w.statusNames(false)}
-	}
-	return status, nil
+	return w.enter(t.StartAt, share)
 }
 
 func checkForeignID(id string) error {

@@ -20,7 +20,7 @@ func (e *Engine) execute(r *run, q *queue) {
 		return
 	}
 	for chain := 1; ; chain++ {
-		w := e.Catalog().Workflow(q.Workflow)
+		w := e.Catalog().For(&r.rec)
 		status := w.status(q.Status)
 		h := status.handler(r.rec.Work())
 		if h == nil {
@@ -34,7 +34,7 @@ func (e *Engine) execute(r *run, q *queue) {
 		}
 		h = status.handler(r.rec.Work()) // a lost attempt that was counted may have put other work first
 		if err := e.perform(r, status, h); err != nil {
-			if errors.Is(err, ErrRetired) && e.Catalog().Status(q.Workflow, q.Status) != status {
+			if errors.Is(err, ErrRetired) && e.Catalog().For(&r.rec).status(q.Status) != status {
 				continue // a newer module has taken over: ask it
 			}
 			if errors.Is(err, ErrRetired) || e.ctx.Err() != nil {
@@ -118,10 +118,11 @@ func (gone) Invoke(_ context.Context, in *Invocation, out *Outcome) error {
 // start.
 func (e *Engine) leave(r *run, q *queue, status *Status) {
 	s := r.shard
+	rec := Record{Workflow: r.rec.Workflow, Status: r.rec.Status, State: r.rec.State, Pinned: r.rec.Pinned}
 	s.mu.Lock()
 	s.forget(r)
 	s.mu.Unlock()
-	e.tasks.leave(q, status)
+	e.tasks.leave(q, &rec, status)
 }
 
 // current makes sure that a run taken from a queue is what the store has. If not, the run is queued anew where it belongs.
@@ -340,11 +341,29 @@ func (s *shard) settle(r *run, w *Workflow, q *queue) bool {
 		Now: now, Took: took, Share: share, Rules: e.rules(),
 	}
 	Decide(&r.decision, &r.next, &r.batch)
+	if e.overtaken(r) {
+		q.meter.Discarded()
+		r.next = Record{}
+		r.batch.Reset()
+		return true
+	}
 	if !s.advance(r) {
 		s.forget(r)
 		return false
 	}
 	return true
+}
+
+// overtaken reports whether an outcome leads into a status that nothing has any more, because the definition that ran was
+// replaced meanwhile: when it was, no run was there. The handler of the definition that took over is asked instead, in the same
+// attempt.
+// REQUIRES: r.shard.mu
+func (e *Engine) overtaken(r *run) bool {
+	w := e.Catalog().For(&r.next)
+	if w == nil || !r.next.State.Active() || w.takes(r.next.Status, true) {
+		return false
+	}
+	return e.Catalog().For(&r.rec).takes(r.rec.Status, true)
 }
 
 // refresh takes over what happened to the run during its invocation, and reports whether it still holds the work.

@@ -1,19 +1,30 @@
 package runtime
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Workflow is a definition: a graph of statuses, and what surrounds it. It is immutable once it is in a Catalog.
 type Workflow struct {
 	Name      string
+	Digest    Digest             // its identity: its module's, or, of one that several modules make, one over theirs; zero for native code
 	Start     string             // where a run begins unless its trigger says otherwise
 	Statuses  map[string]*Status // every status that the definition names
 	Hooks     []*Handler         // of kind HandlerHook, in the order of their registration
 	Erase     *Handler           // makes what remains of an erased run's object; nil: DefaultErased remains
 	Schedules []ScheduleSpec     // those that the plugin declares
 	Retention time.Duration      // how long a run is kept after it has ended; 0: for ever
+	Pinned    bool               // a run finishes on the definition that it begins with
+
+	// The other definitions of the workflow, of one that a Catalog is made of; theirs are not looked at.
+
+	Canary *Canary     // on which a share of the new runs begins; nil: none
+	Older  []*Workflow // that runs may still need, the newest first
+	Closed bool        // nothing carries the workflow any more: no run begins, and Older has what those under way need
+}
+
+// Canary is a definition on trial.
+type Canary struct {
+	Workflow *Workflow
+	Share    float64 // of the new runs, in (0, 1); they stay on it while the trial lasts
 }
 
 // Status is one node of the graph.
@@ -194,37 +205,4 @@ func (r Retry) Wait(attempt uint32, share float64) time.Duration {
 		longest *= r.Factor
 	}
 	return time.Duration(share * min(longest, float64(r.Max)))
-}
-
-// Catalog maps each workflow to its definition, and so each status to the module that handles it. It is immutable: a swap
-// makes a new one.
-type Catalog struct {
-	workflows map[string]*Workflow
-	names     []string
-}
-
-// NewCatalog returns a catalog of the given definitions, which it keeps and which must not change afterwards. Names are unique.
-func NewCatalog(workflows ...*Workflow) *Catalog {
-	c := &Catalog{workflows: make(map[string]*Workflow, len(workflows))}
-	for _, w := range workflows {
-		c.workflows[w.Name] = w
-		c.names = append(c.names, w.Name)
-	}
-	slices.Sort(c.names)
-	return c
-}
-
-// Workflow returns the definition of that name, or nil.
-func (c *Catalog) Workflow(name string) *Workflow { return c.workflows[name] }
-
-// Names returns the names of all workflows in alphabetical order. The caller must not change it.
-func (c *Catalog) Names() []string { return c.names }
-
-// Status returns a status of a workflow, or nil.
-func (c *Catalog) Status(workflow, status string) *Status {
-	w := c.workflows[workflow]
-	if w == nil {
-		return nil
-	}
-	return w.Statuses[status]
 }

@@ -96,6 +96,32 @@ func Matches(q *runtime.Query, r *runtime.Record) bool {
 	return q.Descending && beyond < 0 || !q.Descending && beyond > 0
 }
 
+// ActiveRuns implements runtime.Reader.
+func (s *MemStore) ActiveRuns(q runtime.Queue, limit int) (int, error) {
+	return s.count(limit, func(r *runtime.Record) bool {
+		return r.Workflow == q.Workflow && (q.Status == "" || r.Status == q.Status)
+	}), nil
+}
+
+// PinnedRuns implements runtime.Reader.
+func (s *MemStore) PinnedRuns(workflow string, d runtime.Digest, limit int) (int, error) {
+	return s.count(limit, func(r *runtime.Record) bool { return r.Workflow == workflow && r.Pinned == d }), nil
+}
+
+// count counts the active runs that match.
+func (s *MemStore) count(limit int, match func(*runtime.Record) bool) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, shard := range s.live {
+		for _, r := range shard.records {
+			if n < limit && r.State.Active() && match(r) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // History implements runtime.Reader.
 func (s *MemStore) History(
 	id runtime.RunID, afterVersion uint64, afterLine uint32, limit int,

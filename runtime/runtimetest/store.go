@@ -59,6 +59,7 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 		{"lists filter by each field and by all", testFilters},
 		{"pages are stable under writes", testStablePages},
 		{"lists refuse what they cannot answer", testListRefusals},
+		{"active and pinned runs are counted", testCounts},
 		{"everything is there after a restart", testReopen},
 		{"shards are written side by side", testConcurrent},
 	}
@@ -246,7 +247,7 @@ func testRecord(s *storeTest) {
 	full.Reason, full.Digest = "the card was refused", runtime.Digest{1, 31: 9}
 	full.UpdatedAt, full.Object = s.now.Add(time.Nanosecond), bytes.Repeat([]byte("x"), 100_000)
 	full.Task, full.Owner, full.Arming, full.Callbacks, full.Lines = 1<<58, 1<<57, true, 1<<56, 1<<31
-	full.ExpireAt = s.now.Add(2 * time.Hour)
+	full.ExpireAt, full.Pinned = s.now.Add(2*time.Hour), runtime.Digest{7, 31: 8}
 	full.Pending = []runtime.Pending{
 		{Kind: runtime.PendingTimeout, Name: strings.Repeat("t", 64), Due: s.now.Add(time.Hour), Attempt: 1 << 31},
 		{Kind: runtime.PendingCallback, Callback: 1 << 55, Due: time.Unix(-1, 1).UTC(), Taken: true},

@@ -1,0 +1,89 @@
+package runtime
+
+import "fmt"
+
+// SetCatalog makes c what new invocations use, whatever becomes of the runs under way. Invocations under way end with the
+// handler they began with.
+func (e *Engine) SetCatalog(c *Catalog) {
+	e.catalog.Store(c)
+	e.catalogChanged(c)
+}
+
+// Swap makes c what new invocations use, unless runs that have not ended are in one of the queues of leaving: those that c has
+// no handlers for, each once; one without a status stands for its whole workflow. Then it returns a *LeftError that counts them, and changes
+// nothing. Between the look and the swap no run begins and none moves.
+//
+// Invocations under way end with the handler they began with. Outcomes of theirs that lead into a status that c lacks are
+// discarded, and the handler that c has is asked in the same attempt.
+func (e *Engine) Swap(c *Catalog, leaving []Queue) error {
+	occupied, err := e.swap(c, leaving)
+	if err != nil {
+		return err
+	}
+	if len(occupied) > 0 {
+		return e.countLeft(occupied)
+	}
+	e.catalogChanged(c)
+	return nil
+}
+
+// swap stores the catalog under the writers of all shards, unless it returns queues that are not empty.
+func (e *Engine) swap(c *Catalog, leaving []Queue) (occupied []Queue, err error) {
+	for _, s := range e.shards {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	for _, q := range leaving {
+		n, err := e.ActiveRuns(q, 1)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			occupied = append(occupied, q)
+		}
+	}
+	if len(occupied) == 0 {
+		e.catalog.Store(c)
+	}
+	return occupied, nil
+}
+
+// countLeft returns the *LeftError for queues that were not empty a moment ago.
+func (e *Engine) countLeft(occupied []Queue) error {
+	left := &LeftError{}
+	for _, q := range occupied {
+		n, err := e.ActiveRuns(q, MaxLeft)
+		if err != nil {
+			return err
+		}
+		left.Left = append(left.Left, Left{Workflow: q.Workflow, Status: q.Status, Runs: max(1, n)})
+	}
+	return left
+}
+
+// catalogChanged has everything take notice of the new catalog.
+func (e *Engine) catalogChanged(c *Catalog) {
+	e.tasks.catalogChanged(c)
+	if e.accepting() == nil {
+		e.owned.Go(e.syncSchedules)
+	}
+}
+
+// ActiveRuns counts the runs of a queue, or without a status of a whole workflow, that have not ended, up to limit. It counts
+// what is applied and perhaps not yet durable.
+func (e *Engine) ActiveRuns(q Queue, limit int) (int, error) {
+	n, err := e.store.ActiveRuns(q, limit)
+	if err != nil {
+		return 0, fmt.Errorf("runtime: count runs of workflow %s: %w", q.Workflow, err)
+	}
+	return n, nil
+}
+
+// PinnedRuns counts the runs of a workflow that have not ended and are pinned to a definition, as ActiveRuns does.
+func (e *Engine) PinnedRuns(workflow string, d Digest, limit int) (int, error) {
+	n, err := e.store.PinnedRuns(workflow, d, limit)
+	if err != nil {
+		return 0, fmt.Errorf("runtime: count pinned runs of workflow %s: %w", workflow, err)
+	}
+	return n, nil
+}
