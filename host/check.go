@@ -41,7 +41,7 @@ func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host: check %s: %w", file, err)
 	}
-	if err := src.verify(path, *h.keys.Load()); err != nil {
+	if err := src.verify(path, h.tuned.Load().TrustedKeys); err != nil {
 		return nil, fmt.Errorf("host: check %s: %w", file, err)
 	}
 	m, err := h.build(ctx, src)

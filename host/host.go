@@ -30,18 +30,19 @@ var errClosed = errors.New("host: it is closed")
 
 // Host runs the plugins of one directory. All its methods may be called from many goroutines.
 type Host struct {
-	options Options
+	options Options // but for what is tunable
 	began   time.Time
 	catalog atomic.Pointer[runtime.Catalog]
-	memory  *budget  // of the instances of all modules
-	folders *folders // of the compiled forms of modules on disk
-	keys    atomic.Pointer[[]signature.Key]
+	memory  *budget                 // of the instances of all modules
+	folders *folders                // of the compiled forms of modules on disk
+	tuned   atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
 
 	scan sync.Mutex // held for the whole of a scan: there is one at a time
 
 	mu       sync.Mutex         // guards the fields below; never held while a file is read or compiled
 	plugins  map[string]*plugin // by file name
 	waiting  map[string]error   // workflow → what it lacks
+	retuned  bool               // the next Load makes a new catalog in any case
 	held     bool               // the last admission met runs that stood in its way: they may be gone by the next Load
 	draining sync.WaitGroup     // modules that are retired and not yet freed
 	closed   bool
@@ -73,21 +74,9 @@ func New(options Options) (*Host, error) {
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, plugins: make(map[string]*plugin),
 	}
 	h.catalog.Store(runtime.NewCatalog())
-	h.keys.Store(&options.TrustedKeys)
+	tuned := options.Tunable()
+	h.tuned.Store(&tuned)
 	return h, nil
-}
-
-// SetTrustedKeys puts other keys in the place of Options.TrustedKeys. The next Load looks at every file again by them. A module
-// that serves goes on, even when no key of its is trusted any more: the plugin then has an error that says so.
-func (h *Host) SetTrustedKeys(keys []signature.Key) {
-	h.scan.Lock()
-	defer h.scan.Unlock()
-	h.keys.Store(&keys)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.plugins {
-		p.seen = stamp{}
-	}
 }
 
 // Catalog returns what is served. A later swap does not change it.
@@ -161,10 +150,11 @@ func (h *Host) isClosed() bool {
 	return h.closed
 }
 
+// isHeld reports whether a new catalog may be due although no file has changed.
 func (h *Host) isHeld() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.held
+	return h.held || h.retuned
 }
 
 // retire lets a module go. REQUIRES: h.mu.
@@ -196,7 +186,7 @@ func (h *Host) list() (map[string]stamp, error) {
 			continue // gone since, or a link to nowhere
 		}
 		state := stamp{info: info}
-		if len(*h.keys.Load()) > 0 {
+		if len(h.tuned.Load().TrustedKeys) > 0 {
 			if state.signature, err = os.Stat(filepath.Join(h.options.Dir, name+signature.Extension)); err != nil {
 				state.signature = nil
 			}
@@ -269,7 +259,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	path := filepath.Join(h.options.Dir, name)
 	src, err := readSource(path, name, h.options.Limits.ModuleBytes)
 	if err == nil {
-		err = src.verify(path, *h.keys.Load())
+		err = src.verify(path, h.tuned.Load().TrustedKeys)
 	}
 	if err == nil {
 		tried = src.digest
@@ -332,8 +322,8 @@ func (h *Host) swap() {
 	}
 }
 
-// apply writes the result of an admission to the plugins. It returns the modules that serve no longer, and whether any
-// module was admitted.
+// apply writes the result of an admission to the plugins. It returns the modules that serve no longer, and whether there is
+// anything new to serve, or to serve otherwise.
 func (h *Host) apply(names []string, result admission) (retired []*module, news bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -364,11 +354,14 @@ func (h *Host) apply(names []string, result admission) (retired []*module, news 
 			p.serving.meter.Loaded(true)
 		}
 	}
+	news = news || h.retuned
+	h.retuned = false
 	return retired, news
 }
 
 func (h *Host) defaults() defaults {
-	return defaults{retry: h.options.DefaultRetry, lagAlert: h.options.DefaultLagAlert}
+	tuned := h.tuned.Load()
+	return defaults{retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert}
 }
 
 // part is what a module of the plugin brings to the merge.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"aead.dev/minisign"
 
@@ -124,19 +125,23 @@ func TestOtherTrustedKeysHoldFromTheNextLoadOn(t *testing.T) {
 	r.load()
 	r.serves("door")
 
-	r.SetTrustedKeys([]signature.Key{mine.key})
-	r.load()
+	trust := func(keys ...signature.Key) {
+		t.Helper()
+		if err := r.Tune(Options{TrustedKeys: keys}); err != nil {
+			t.Fatal(err)
+		}
+		r.load()
+	}
+	trust(mine.key)
 	if p := r.plugin("door"); p.State != StateServing || !strings.Contains(p.Error, "it is not signed") {
 		t.Errorf("%+v; want it to serve on, and the error to say that its file is not signed", p)
 	}
 	r.put("door.wasm.minisig", other.sign(raw))
 	r.load()
-	r.SetTrustedKeys([]signature.Key{mine.key, other.key})
-	r.load()
+	trust(mine.key, other.key)
 	r.serves("door")
 	r.refused("unsigned", "it is not signed")
-	r.SetTrustedKeys(nil)
-	r.load()
+	trust()
 	if p := r.plugin("unsigned"); strings.Contains(p.Error, "signed") {
 		t.Errorf("%+v; want no word of signatures when everybody is trusted", p)
 	}
@@ -180,5 +185,36 @@ func TestCheckVerifiesToo(t *testing.T) {
 	r.put("door.wasm.minisig", mine.sign(generation(1)))
 	if _, err := r.Check(t.Context(), path); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTuneMakesANewCatalogWithTheNewDefaults(t *testing.T) {
+	catalogs := make(chan *runtime.Catalog, 4)
+	r := newRig(t, func(o *Options) { o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c } })
+	r.put("door.wasm", generation(1))
+	r.load()
+	step := func(c *runtime.Catalog) *runtime.Handler { return c.Status("door", "closed").Step }
+	first := step(<-catalogs)
+	if err := r.Tune(Options{DefaultLagAlert: -1}); err == nil {
+		t.Error("a negative time is taken over")
+	}
+	r.load()
+	if len(catalogs) != 0 {
+		t.Error("a Tune that failed made a new catalog")
+	}
+	if err := r.Tune(Options{DefaultLagAlert: time.Minute, DefaultRetry: runtime.Retry{Attempts: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	r.load()
+	second := step(<-catalogs)
+	if second.LagAlert != time.Minute || second.Retry.Attempts != 3 || first.Retry.Attempts == 3 {
+		t.Errorf("the step has %v and %+v, want what it was tuned to; before: %+v", second.LagAlert, second.Retry, first.Retry)
+	}
+	if first.Digest != second.Digest || r.plugin("door").Error != "" {
+		t.Errorf("%+v; want the same module to serve", r.plugin("door"))
+	}
+	r.load()
+	if len(catalogs) != 0 {
+		t.Error("nothing has changed, and there is a new catalog")
 	}
 }

@@ -139,9 +139,9 @@ func (e *Engine) checkCallback(c *Callback) error {
 	if err := checkKey(c.IdempotencyKey); err != nil {
 		return err
 	}
-	if len(c.Payload) > e.opt.MaxObject {
+	if len(c.Payload) > e.tuned.Load().MaxObject {
 		return &InvalidError{Field: "payload", Cause: fmt.Sprintf("has %d bytes; at most %d are allowed (engine.max_object)",
-			len(c.Payload), e.opt.MaxObject)}
+			len(c.Payload), e.tuned.Load().MaxObject)}
 	}
 	return nil
 }

@@ -109,7 +109,8 @@ func (o *Options) Validate() error {
 
 // Engine moves runs from their triggers to their ends. All its methods may be called from many goroutines.
 type Engine struct {
-	opt    Options
+	opt    Options                 // but for what is tunable
+	tuned  atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
 	store  Store
 	shards []*shard
 	tasks  *dispatcher
@@ -135,6 +136,8 @@ func New(opt Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{opt: opt, store: opt.Store, failed: make(chan struct{}), meters: meters{meter: opt.Meter}}
+	tuned := opt.Tunable()
+	e.tuned.Store(&tuned)
 	e.catalog.Store(NewCatalog())
 	e.tasks = newDispatcher(e)
 	e.sideSlots = make(chan struct{}, opt.SideWorkers)

@@ -24,9 +24,7 @@ func (e *Engine) startRelay() {
 			})
 		}
 	}
-	if e.opt.Relay.Retention > 0 {
-		e.owned.Go(func() { e.trim(e.ctx) })
-	}
+	e.owned.Go(func() { e.trim(e.ctx) })
 }
 
 // relay publishes the shard's events in batches until ctx ends. Only what is durable leaves; the cursor follows what the
@@ -40,7 +38,7 @@ func (s *shard) relay(ctx context.Context) error {
 	s.setPublished(at)
 	arrived := make(chan struct{}, 1)
 	defer s.unfollow(s.follow(arrived))
-	page := make([]Event, 0, e.opt.Relay.Batch)
+	var page []Event
 	for {
 		if e.store.Applied(s.id) <= at {
 			select {
@@ -48,7 +46,7 @@ func (s *shard) relay(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			}
-			if !e.pause(ctx, e.opt.Relay.Linger) {
+			if !e.pause(ctx, e.tuned.Load().Relay.Linger) {
 				return nil
 			}
 		}
@@ -57,10 +55,11 @@ func (s *shard) relay(ctx context.Context) error {
 		}
 		// What is durable is visible, which what is applied may not be yet: the page misses nothing up to here.
 		upTo := e.store.Durable(s.id)
-		if page, err = e.store.Events(s.id, at, e.opt.Relay.Batch, page[:0]); err != nil {
+		batch := e.tuned.Load().Relay.Batch
+		if page, err = e.store.Events(s.id, at, batch, slices.Grow(page[:0], batch)); err != nil {
 			return fmt.Errorf("runtime: relay of shard %d: %w", s.id, err)
 		}
-		full := len(page) == e.opt.Relay.Batch
+		full := len(page) == batch
 		page = slices.DeleteFunc(page, func(ev Event) bool { return ev.LSN > upTo })
 		if full && len(page) > 0 {
 			upTo = page[len(page)-1].LSN
@@ -82,7 +81,7 @@ func (s *shard) relay(ctx context.Context) error {
 // streamer fails, the wait between attempts doubles up to Relay.Backoff.
 func (s *shard) publish(ctx context.Context, page []Event) bool {
 	e := s.engine
-	wait := e.opt.Relay.Backoff / 100
+	wait := e.tuned.Load().Relay.Backoff / 100
 	for len(page) > 0 {
 		n, err := e.opt.Streamer.Publish(ctx, page)
 		page = page[min(max(n, 0), len(page)):]
@@ -97,7 +96,7 @@ func (s *shard) publish(ctx context.Context, page []Event) bool {
 		if !e.pause(ctx, wait) {
 			return false
 		}
-		wait = min(2*wait, e.opt.Relay.Backoff)
+		wait = min(2*wait, e.tuned.Load().Relay.Backoff)
 	}
 	return true
 }
@@ -125,7 +124,11 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 func (e *Engine) trim(ctx context.Context) {
 	for {
 		for _, s := range e.shards {
-			if err := s.trimEvents(e.now().Add(-e.opt.Relay.Retention)); err != nil {
+			retention := e.tuned.Load().Relay.Retention
+			if retention < 0 {
+				break
+			}
+			if err := s.trimEvents(e.now().Add(-retention)); err != nil {
 				e.fail(fmt.Errorf("runtime: trim the events of shard %d: %w", s.id, err))
 				return
 			}

@@ -131,7 +131,7 @@ const lease = time.Minute
 func (s *shard) attempt(t *Task) error {
 	before := *t
 	t.Attempt++
-	t.Due = s.engine.now().Add(s.engine.opt.StepTimeout + lease)
+	t.Due = s.engine.now().Add(s.engine.tuned.Load().StepTimeout + lease)
 	return s.put(&Batch{DropTask: &before, AddTasks: []Task{*t}})
 }
 

@@ -146,7 +146,7 @@ func (s *shard) first(r *run, id RunID, t *Trigger, at entry) {
 	if line.Cause == 0 {
 		line.Cause = CauseTrigger
 	}
-	if !s.engine.opt.NoHistoryObjects {
+	if !s.engine.tuned.Load().NoHistoryObjects {
 		line.Object = r.next.Object
 	}
 	r.batch.Next = &r.next
@@ -193,7 +193,7 @@ func (s *shard) remembered(workflow, foreignID, key string, request [32]byte) (*
 func (s *shard) remember(workflow, foreignID, key string, request [32]byte) *Idempotency {
 	return &Idempotency{
 		Workflow: workflow, ForeignID: foreignID, Key: key, Request: request,
-		ExpiresAt: s.engine.now().Add(s.engine.opt.ForgetAfter),
+		ExpiresAt: s.engine.now().Add(s.engine.tuned.Load().ForgetAfter),
 	}
 }
 
@@ -248,9 +248,9 @@ func checkKey(key string) error {
 
 func (e *Engine) checkObject(object []byte) error {
 	switch {
-	case len(object) > e.opt.MaxObject:
+	case len(object) > e.tuned.Load().MaxObject:
 		return &InvalidError{
-			Field: "object", Cause: fmt.Sprintf("has %d bytes; at most %d are allowed (engine.max_object)", len(object), e.opt.MaxObject),
+			Field: "object", Cause: fmt.Sprintf("has %d bytes; at most %d are allowed (engine.max_object)", len(object), e.tuned.Load().MaxObject),
 		}
 	case !json.Valid(object):
 		return &InvalidError{Field: "object", Cause: "is not one JSON value"}

@@ -282,7 +282,7 @@ func (e *Engine) timeout(h *Handler) time.Duration {
 	if h.Timeout > 0 {
 		return h.Timeout
 	}
-	return e.opt.StepTimeout
+	return e.tuned.Load().StepTimeout
 }
 
 // call calls a handler. Whatever it does wrong is an outcome; an error means that the call is void.
@@ -392,8 +392,9 @@ func (s *shard) advance(r *run) bool {
 }
 
 func (e *Engine) rules() Rules {
+	tuned := e.tuned.Load()
 	return Rules{
-		AutoResume: e.opt.AutoResume, MaxObject: e.opt.MaxObject, MaxVersions: e.opt.MaxVersions,
-		HistoryObjects: !e.opt.NoHistoryObjects,
+		AutoResume: tuned.AutoResume, MaxObject: tuned.MaxObject, MaxVersions: tuned.MaxVersions,
+		HistoryObjects: !tuned.NoHistoryObjects,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,7 +77,10 @@ func (o *Options) Validate() error {
 
 // Server answers HTTP requests. It implements http.Handler; Serve runs it on a listener.
 type Server struct {
-	opt      Options
+	current atomic.Pointer[Server] // the one that answers: itself until Tune puts another in its place; nil in that other
+	routes  []route                // of Handle
+
+	opt      Options // never changed
 	mux      *http.ServeMux
 	handler  http.Handler
 	draining context.Context //nolint:containedctx // ends when the server stops; long requests end with it
@@ -85,22 +89,12 @@ type Server struct {
 
 // New returns a server.
 func New(opt Options) (*Server, error) {
-	opt.EnsureDefaults()
-	if err := opt.Validate(); err != nil {
-		return nil, err
-	}
-	s := &Server{opt: opt, mux: http.NewServeMux()}
+	s := &Server{opt: opt}
 	s.draining, s.drain = context.WithCancelCause(context.Background())
-	api := newAPI(s.mux)
-	s.register(api)
-	if err := serveDocument(s.mux, api.OpenAPI()); err != nil {
+	if err := s.build(); err != nil {
 		return nil, err
 	}
-	if opt.Metrics != nil {
-		s.mux.Handle("GET /metrics", opt.Metrics)
-	}
-	s.mux.HandleFunc("/", s.unrouted)
-	s.handler = s.watched(s.ownHost(sameOrigin(s.authorized(s.mux))))
+	s.current.Store(s)
 	return s, nil
 }
 
@@ -118,10 +112,15 @@ func (s *Server) register(api huma.API) {
 }
 
 // Handle serves pattern, as of http.ServeMux, behind the same guards. Call it before the server serves.
-func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pattern, handler) }
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.routes = append(s.routes, route{pattern, handler})
+	s.mux.Handle(pattern, handler)
+}
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.current.Load().handler.ServeHTTP(w, r)
+}
 
 // unrouted answers what no pattern takes: 405 when another method would do, else 404.
 func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
@@ -188,7 +187,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.Drain()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.StopTimeout)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.current.Load().opt.StopTimeout)
 	defer cancel()
 	err := hs.Shutdown(stopping)
 	if err != nil {
