@@ -86,9 +86,6 @@ func FuzzSections(f *testing.F) {
 		if len(raw) > 8 && checkSections(raw[:len(raw)-1]) == nil {
 			t.Errorf("% x is whole with and without its last byte", raw)
 		}
-		if rewritten, err := instrument(raw); err == nil && checkSections(rewritten) != nil {
-			t.Errorf("% x was rewritten to % x, which does not add up", raw, rewritten)
-		}
 	})
 }
 

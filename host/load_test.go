@@ -57,7 +57,7 @@ func TestAFileThatIsNoModuleIsRefused(t *testing.T) {
 		"component": {"\x00asm\x0d\x00\x01\x00", "it is a WebAssembly component; build a core module"},
 		"version":   {"\x00asm\x02\x00\x00\x00", "version 02 00 00 00"},
 		"long size": {"\x00asm\x01\x00\x00\x00\x01\xff\xff\xff\xff\x7f", "no 32-bit number"},
-		"garbage":   {"\x00asm\x01\x00\x00\x00\x01\x02\x01\x50", "not a module of WebAssembly 2.0"},
+		"garbage":   {"\x00asm\x01\x00\x00\x00\x01\x02\x01\x51", "its type section has a type of the form 0x51, which is not of WebAssembly 2.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -91,7 +91,7 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 			[]string{"-buildmode=c-shared"},
 		},
 		"memory not exported": {guest{manifest: door, omit: "memory"}, []string{`does not export a memory as "memory"`}},
-		"no memory":           {guest{manifest: door, noMemory: true}, []string{`does not export a memory`}},
+		"no memory":           {guest{manifest: door, noMemory: true}, []string{`it has no memory; a module has one of its own`}},
 		"reserved export": {
 			guest{manifest: door, exportAlso: "wfrt:fuel"},
 			[]string{`"wfrt:fuel" begins with "wfrt:"`},
@@ -104,7 +104,7 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 			guest{manifest: door, imports: append(abiImports[:3:3], "env.read")},
 			[]string{"imports env.read; a plugin imports from wfrt_v1 and wasi_snapshot_preview1"},
 		},
-		"too much memory": {guest{manifest: door, memory: 2000}, []string{"within the limits", "2000 pages"}},
+		"too much memory": {guest{manifest: door, memory: 2000}, []string{"its memory begins with 2000 pages of 64 KiB; the limit is 1920"}},
 		"trap in init": {
 			guest{manifest: door, initialize: unreachable},
 			[]string{"_initialize: the plugin trapped: unreachable"},

@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/wfrt/wfrt/host/internal/rewrite"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -64,11 +65,13 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 			err = fmt.Errorf("it could not be made ready: %v", r)
 		}
 	}()
-	instrumented, err := instrument(src.raw)
+	rewritten, err := rewrite.Rewrite(src.raw, rewrite.Limits{
+		MemoryPages: uint32(h.options.Limits.MemoryBytes / pageBytes), Depth: maxDepth,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := m.compile(ctx, instrumented); err != nil {
+	if err := m.compile(ctx, rewritten.Binary); err != nil {
 		return nil, err
 	}
 	if err := m.checkImports(); err != nil {
@@ -254,7 +257,25 @@ type hostFunction struct {
 
 // hostFunctions returns all that can be imported, by import module.
 func hostFunctions() map[string][]hostFunction {
-	return map[string][]hostFunction{abi.ImportModule: fieldFunctions(), wasiModule: wasiFunctions()}
+	return map[string][]hostFunction{
+		abi.ImportModule: fieldFunctions(), wasiModule: wasiFunctions(),
+		rewrite.HostModule: {{rewrite.YieldFunction, "i", "", yield}}, // no guest can import it itself
+	}
+}
+
+// maxDepth is how many calls of a guest may be nested.
+const maxDepth = 50_000
+
+// sliceFuel is how much a guest may do before it comes to the next checkpoint.
+const sliceFuel = 1 << 20
+
+// yield is what a guest calls when it has used up its slice, or its calls are nested too deep.
+func yield(_ *instance, guest api.Module, stack []uint64) {
+	if api.DecodeU32(stack[0]) == rewrite.YieldDepth {
+		fail("its calls are nested more than %d deep", maxDepth)
+	}
+	fuel := guest.ExportedGlobal(rewrite.FuelGlobal).(api.MutableGlobal) //nolint:forcetypeassert // the rewrite made it
+	fuel.Set(sliceFuel)
 }
 
 func (f *hostFunction) parameterTypes() []api.ValueType { return valueTypes(f.parameters) }

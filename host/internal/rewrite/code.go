@@ -1,0 +1,294 @@
+package rewrite
+
+import (
+	"fmt"
+)
+
+// function is the code of one function while it is rewritten. Its slices are used again for the next.
+type function struct {
+	*module
+	reader
+	declared []byte // the declarations of its locals, each a number and a type
+	groups   int    // how many these are
+	locals   int    // how many locals that makes, with parameters
+	lengths  bool   // there is to be one more, of type i32, for what bulk instructions move
+	calls    bool   // it calls functions that may call others
+	body     []byte // its instructions, without charges
+	frames   []frame
+	segments []segment
+	whole    []byte // what becomes of it
+}
+
+// codeContent rewrites the code of all functions.
+func (m *module) codeContent(r *reader) []byte {
+	f := &function{module: m}
+	size := len(r.rest)
+	n := r.count()
+	out := appendU32(make([]byte, 0, size+size/4), n)
+	for ; n > 0 && r.err == nil; n-- {
+		index := m.imports + m.bodies
+		if index >= len(m.functions) {
+			break // Rewrite compares the numbers
+		}
+		m.bodies++
+		f.reader = reader{rest: r.bytes(r.u32())}
+		code := f.rewrite(&m.types[m.functions[index]])
+		if f.err != nil {
+			r.fail(fmt.Errorf("its function %d %v", index, f.err)) //nolint:errorlint // a whole sentence
+			break
+		}
+		out = append(appendU32(out, len(code)), code...)
+	}
+	return out
+}
+
+// rewrite returns the new code of a function. It holds until the next call.
+func (f *function) rewrite(t *functionType) []byte {
+	f.declared, f.body, f.frames, f.segments, f.whole = f.declared[:0], f.body[:0], f.frames[:0], f.segments[:0], f.whole[:0]
+	f.lengths, f.calls = false, false
+	f.readLocals(len(t.parameters))
+	f.enter()
+	for len(f.frames) > 0 && f.err == nil {
+		f.instruction()
+	}
+	if f.end() != nil {
+		return nil
+	}
+	return f.assemble(t)
+}
+
+func (f *function) readLocals(parameters int) {
+	f.groups = f.count()
+	sum := uint64(0)
+	for range f.groups {
+		n, t := f.u32(), f.valueType()
+		sum += uint64(n)
+		f.declared = append(appendU32(f.declared, n), t)
+	}
+	if f.err == nil && sum > maxLocals {
+		f.fail(clausef("has %d locals; the limit is %d", sum, maxLocals))
+	}
+	f.locals = parameters + int(sum)
+}
+
+// instruction reads one instruction and writes it.
+func (f *function) instruction() {
+	op := f.byte()
+	if f.err != nil {
+		return
+	}
+	switch op {
+	case opMisc:
+		f.misc()
+		return
+	case opVector:
+		f.vector()
+		return
+	case opReturn: // as a branch out of the body, which assemble may put a block around
+		f.body = append(f.body, opBr)
+		f.jump(uint32(len(f.frames) - 1))
+		f.top().dead = true
+		return
+	case opMemoryGrow:
+		f.payLength(ofPages)
+	case opTableSet:
+		f.cannotRestore("it writes elements of tables")
+	}
+	if op > opElse && op != opEnd || op == opUnreachable || op == opIf {
+		f.pay()
+	}
+	f.body = append(f.body, op)
+	switch operandsOf(op) {
+	case nothing:
+		f.simple(op)
+	case blockType:
+		f.appendBlockType()
+		f.push(op)
+	case label:
+		f.jump(f.index(len(f.frames), "label"))
+		if op == opBr {
+			f.top().dead = true
+		} else {
+			f.begin(false)
+		}
+	case labels:
+		n := f.count()
+		f.body = appendU32(f.body, n)
+		for ; n >= 0 && f.err == nil; n-- {
+			f.jump(f.index(len(f.frames), "label"))
+		}
+		f.top().dead = true
+	case functionIndex:
+		callee := f.index(len(f.functions), "function")
+		f.calls = f.calls || op == opCall && int(callee) >= f.imports
+		f.body = appendU32(f.body, f.renumber(callee))
+	case typeAndTable:
+		f.calls = true
+		f.body = appendU32(f.body, f.index(len(f.types), "type"))
+		f.body = appendU32(f.body, f.index(f.tables, "table"))
+	case valueTypes:
+		n := f.count()
+		for f.body = appendU32(f.body, n); n > 0 && f.err == nil; n-- {
+			f.body = append(f.body, f.valueType())
+		}
+	case local:
+		f.body = appendU32(f.body, f.index(f.locals, "local"))
+	case global:
+		f.body = appendU32(f.body, f.index(f.globals, "global"))
+	case table:
+		f.body = appendU32(f.body, f.index(f.tables, "table"))
+	case memoryArgument:
+		f.appendMemoryArgument()
+	case memoryIndex:
+		f.appendMemoryIndex()
+	case constI32:
+		f.body = appendSigned(f.body, f.signed(32))
+	case constI64:
+		f.body = appendSigned(f.body, f.signed(64))
+	case fourBytes:
+		f.body = append(f.body, f.bytes(4)...)
+	case eightBytes:
+		f.body = append(f.body, f.bytes(8)...)
+	case referenceType:
+		f.body = append(f.body, f.referenceType())
+	default:
+		f.unsupported(op, 0)
+	}
+}
+
+// simple does what is to be done at an instruction without operands.
+func (f *function) simple(op opcode) {
+	switch op {
+	case opUnreachable:
+		f.top().dead = true
+	case opElse:
+		if f.top().op != opIf {
+			f.fail(clause("has an else without an if"))
+			return
+		}
+		f.otherwise()
+	case opEnd:
+		f.pop()
+	}
+}
+
+// jump writes a label that is branched to.
+func (f *function) jump(label uint32) {
+	if f.err == nil {
+		f.branch(label)
+		f.body = appendU32(f.body, label)
+	}
+}
+
+func (f *function) appendBlockType() {
+	t := f.signed(33)
+	switch b := byte(t & 0x7f); {
+	case f.err != nil:
+	case t >= int64(len(f.types)):
+		f.fail(noSuch("type", t, len(f.types)))
+	case t < -64 || t < 0 && b != typeNone && !isNumeric(b) && b != typeV128 && !isReference(b):
+		f.fail(unsupported(fmt.Sprintf("has a block of the type %#x", b), typeFeature(b)))
+	default:
+		f.body = appendSigned(f.body, t)
+	}
+}
+
+// appendMemoryArgument copies the alignment and the offset of an access to the memory.
+func (f *function) appendMemoryArgument() {
+	align := f.u32()
+	if align >= 64 {
+		f.fail(unsupported("names a memory", "multiple memories"))
+	}
+	f.body = appendU32(appendU32(f.body, align), f.u32())
+}
+
+func (f *function) appendMemoryIndex() {
+	if f.u32() != 0 {
+		f.fail(unsupported("names a memory", "multiple memories"))
+	}
+	f.body = append(f.body, 0)
+}
+
+func (f *function) unsupported(op opcode, sub uint32) {
+	if f.err != nil {
+		return
+	}
+	name := fmt.Sprintf("uses the instruction %#x", op)
+	if op == opMisc || op == opVector {
+		name += fmt.Sprintf(" %#x", sub)
+	}
+	f.fail(unsupported(name, feature(op, sub)))
+}
+
+// vector reads what follows opVector.
+func (f *function) vector() {
+	f.pay()
+	op := f.u32()
+	f.body = appendU32(append(f.body, opVector), op)
+	switch vectorOperandsOf(op) {
+	case nothing:
+	case memoryArgument:
+		f.appendMemoryArgument()
+	case memoryArgumentAndLane:
+		f.appendMemoryArgument()
+		f.body = append(f.body, f.byte())
+	case lane:
+		f.body = append(f.body, f.byte())
+	case sixteenBytes:
+		f.body = append(f.body, f.bytes(16)...)
+	default:
+		f.unsupported(opVector, op)
+	}
+}
+
+// misc reads what follows opMisc: the saturating conversions, and the bulk instructions.
+func (f *function) misc() {
+	f.pay()
+	op := f.u32()
+	var first, second uint32
+	switch op {
+	case miscMemoryInit:
+		f.payLength(ofBytes)
+		first = f.index(max(f.data, 0), "data segment")
+		second = f.index(1, "memory")
+	case miscDataDrop:
+		f.cannotRestore("it drops data segments")
+		first = f.index(max(f.data, 0), "data segment")
+	case miscMemoryCopy:
+		f.payLength(ofBytes)
+		first, second = f.index(1, "memory"), f.index(1, "memory")
+	case miscMemoryFill:
+		f.payLength(ofBytes)
+		first = f.index(1, "memory")
+	case miscTableInit:
+		f.cannotRestore("it writes elements of tables")
+		f.payLength(ofElements)
+		first = f.index(f.elements, "element segment")
+		second = f.index(f.tables, "table")
+	case miscElemDrop:
+		f.cannotRestore("it drops element segments")
+		first = f.index(f.elements, "element segment")
+	case miscTableCopy:
+		f.cannotRestore("it writes elements of tables")
+		f.payLength(ofElements)
+		first, second = f.index(f.tables, "table"), f.index(f.tables, "table")
+	case miscTableGrow, miscTableFill:
+		f.cannotRestore("it writes elements of tables")
+		f.payLength(ofElements)
+		first = f.index(f.tables, "table")
+	case miscTableSize:
+		first = f.index(f.tables, "table")
+	default:
+		if op >= miscMemoryInit {
+			f.unsupported(opMisc, op)
+		}
+	}
+	f.body = appendU32(append(f.body, opMisc), op)
+	switch {
+	case op < miscMemoryInit:
+	case op == miscMemoryInit, op == miscMemoryCopy, op == miscTableInit, op == miscTableCopy:
+		f.body = appendU32(appendU32(f.body, first), second)
+	default:
+		f.body = appendU32(f.body, first)
+	}
+}

@@ -1,0 +1,126 @@
+package rewrite
+
+// slack is how much a charge may exceed what is then run, for code that is left out. More slack makes fewer charges.
+const slack = 32
+
+// segment is a part of the code whose cost is charged where it begins.
+type segment struct {
+	at     int   // where it begins, in function.body
+	outer  int   // the segment that it would belong to if it were none
+	cost   int64 // 0: it is none
+	unsure int64 // how much of the cost is that of code that may be left out when the segment is begun
+	loop   bool  // it begins at the head of a loop
+}
+
+// frame is a construct that has been entered and not yet left: the body of the function, a block, a loop, an if, or an else.
+type frame struct {
+	op       opcode // opBlock for the body
+	segment  int    // the innermost that began in it
+	entered  int    // the segment that it began in
+	dead     bool   // control does not get here
+	unborn   bool   // control did not get to where it began
+	targeted bool   // a branch leads to its label, or the first arm of an if to its end
+	escape   int    // the outermost frame that a branch out of it leads to; its own number or more: there is none
+}
+
+const noSegment = -1
+
+func (f *function) top() *frame { return &f.frames[len(f.frames)-1] }
+
+// enter begins the body.
+func (f *function) enter() {
+	f.frames = append(f.frames, frame{op: opBlock, segment: noSegment, entered: noSegment})
+	f.begin(false)
+}
+
+// push begins a construct within the one at hand.
+func (f *function) push(op opcode) {
+	t := f.top()
+	f.frames = append(f.frames, frame{
+		op: op, segment: t.segment, entered: t.segment, dead: t.dead, unborn: t.dead, escape: len(f.frames),
+	})
+	if op != opBlock {
+		f.begin(op == opLoop)
+	}
+}
+
+// begin begins a segment, which reaches to the end of the construct at hand.
+func (f *function) begin(loop bool) {
+	t := f.top()
+	if t.dead {
+		return
+	}
+	f.segments = append(f.segments, segment{at: len(f.body), outer: t.segment, loop: loop})
+	t.segment = len(f.segments) - 1
+}
+
+// pay adds the cost of one instruction.
+func (f *function) pay() {
+	if t := f.top(); !t.dead {
+		f.segments[t.segment].cost++
+	}
+}
+
+// branch notes a branch to a label.
+func (f *function) branch(label uint32) {
+	t := f.top()
+	if t.dead {
+		return
+	}
+	target := len(f.frames) - 1 - int(label)
+	f.frames[target].targeted = true
+	t.escape = min(t.escape, target)
+}
+
+// otherwise begins the second arm of an if.
+func (f *function) otherwise() {
+	t := f.top()
+	f.settle(t)
+	t.op, t.segment = opElse, t.entered
+	t.targeted = t.targeted || !t.dead
+	t.dead = t.unborn
+	f.begin(false)
+}
+
+// pop ends a construct. What comes after one that can be left for an outer one may be left out, and so is a segment.
+func (f *function) pop() {
+	ended := *f.top()
+	f.settle(&ended)
+	f.frames = f.frames[:len(f.frames)-1]
+	if len(f.frames) == 0 {
+		return
+	}
+	t := f.top()
+	t.escape = min(t.escape, ended.escape)
+	switch ended.op {
+	case opLoop:
+		t.dead = ended.dead
+	case opIf: // without an else
+		t.dead = ended.unborn
+	default:
+		t.dead = ended.unborn || ended.dead && !ended.targeted
+	}
+	if ended.escape < len(f.frames) {
+		f.begin(false)
+	}
+}
+
+// settle decides which of the segments that began in a construct are charged for themselves, and gives the cost of the others to
+// those around them.
+func (f *function) settle(t *frame) {
+	for n := t.segment; n != t.entered && n > 0; n = f.segments[n].outer {
+		s := &f.segments[n]
+		outer := &f.segments[s.outer]
+		unsure := s.cost
+		if s.loop {
+			if t.targeted {
+				continue
+			}
+			unsure = s.unsure // of a loop that goes round once
+		}
+		if outer.unsure+unsure <= slack {
+			outer.cost, outer.unsure = outer.cost+s.cost, outer.unsure+unsure
+			s.cost = 0
+		}
+	}
+}
