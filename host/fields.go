@@ -23,6 +23,7 @@ func fieldFunctions() []hostFunction {
 		{abi.FuncFieldWrite, "iii", "", fieldWrite},
 		{abi.FuncLog, "iii", "", logLine},
 		{abi.FuncTrigger, "iiiiii", "", trigger},
+		{abi.FuncHTTPSend, "iiiii", "i", httpSend},
 	}
 }
 
@@ -60,6 +61,8 @@ func (i *instance) input(field abi.Field) ([]byte, bool) {
 		return i.time(in.Now), true
 	case abi.FieldDeadline:
 		return i.time(i.call.deadline), true
+	case abi.FieldHTTPHead, abi.FieldHTTPBody, abi.FieldFailure:
+		return i.call.reply.field(field)
 	case abi.FieldPayload:
 		return in.Payload, in.Handler.Kind == runtime.HandlerCallback
 	case abi.FieldSlot:

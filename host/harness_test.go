@@ -43,7 +43,10 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), logs: &recorder{}}
-	options := Options{Dir: r.dir, Logger: slog.New(r.logs), Limits: Limits{MemoryBytes: 64 << 20}}
+	options := Options{
+		Dir: r.dir, Logger: slog.New(r.logs), Limits: Limits{MemoryBytes: 64 << 20},
+		Grants: map[string]Grants{"door": {Trigger: []string{"*"}}, "life": {Trigger: []string{"*"}}},
+	}
 	for _, c := range change {
 		c(&options)
 	}

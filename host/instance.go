@@ -75,12 +75,14 @@ type call struct {
 	due       time.Time
 	dueErr    string // what is wrong with due, or ""
 	manifest  []byte // of phaseManifest
+	reply     reply  // to the last call of a capability
 }
 
 // fault is what a host function panics with to end the guest's call.
 type fault struct {
 	text    string
 	aborted bool // the host wants the call ended; the guest did nothing wrong
+	refused bool // the operator does not grant it: another attempt would meet the same
 }
 
 func (f *fault) Error() string { return f.text }
@@ -150,8 +152,9 @@ func (i *instance) end() {
 
 // guestError says that the guest ended its call in a way that is none: by a trap, an exit, or against a limit.
 type guestError struct {
-	during string // the function that was called
-	text   string // the cause, with the last lines of its stderr around it; bounded by maxReason
+	during  string // the function that was called
+	refused bool   // the operator does not grant what it did
+	text    string // the cause, with the last lines of its stderr around it; bounded by maxReason
 }
 
 func (e *guestError) Error() string { return e.during + ": " + e.text }
@@ -182,7 +185,7 @@ func (i *instance) explain(ctx context.Context, during string, err error) error 
 	if i.memory.refused {
 		text += "; the memory of all plugins together is at the limit of " + i.module.host.memory.String()
 	}
-	return &guestError{during: during, text: cutText(withLastWords(text, words), maxReason)}
+	return &guestError{during: during, refused: f != nil && f.refused, text: cutText(withLastWords(text, words), maxReason)}
 }
 
 // withLastWords puts what a guest last wrote to stderr first: a panic's own message tells its author more than the trap it ends

@@ -61,7 +61,11 @@ func (m *module) failed(err error, out *runtime.Outcome) error {
 	}
 	m.totals.traps.Add(1)
 	m.meter.Trapped()
-	fill(out, runtime.OutcomeError, g.text)
+	kind := runtime.OutcomeError
+	if g.refused {
+		kind = runtime.OutcomePermanent
+	}
+	fill(out, kind, g.text)
 	return nil
 }
 

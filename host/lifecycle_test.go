@@ -41,7 +41,7 @@ func handlersOf(w *runtime.Workflow) map[string]*runtime.Handler {
 // serveLife returns a rig whose handlers all have the given body, and those handlers.
 func serveLife(t testing.TB, g guest, change ...func(*Options)) (*rig, map[string]*runtime.Handler) {
 	t.Helper()
-	g.manifest = life
+	g.manifest = askingOf(life, `{"trigger":["*"]}`)
 	r := newRig(t, change...)
 	r.put("life.wasm", g.bytes())
 	r.load()

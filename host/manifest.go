@@ -47,6 +47,7 @@ func parseManifest(raw []byte) (*abi.Manifest, error) {
 	}
 	c := manifestCheck{ids: make(map[int32]bool)}
 	c.manifest(m)
+	c.capabilities(m.Capabilities)
 	if len(c.faults) > 0 {
 		return nil, fmt.Errorf("its manifest: %w", errors.Join(c.faults...))
 	}

@@ -36,7 +36,8 @@ type module struct {
 	compiled wazero.CompiledModule
 
 	bound  *runtime.Module // what the engine keeps to; one for all handlers
-	totals *totals         // of the plugin
+	caps   atomic.Pointer[capabilities]
+	totals *totals // of the plugin
 }
 
 // totals are what a plugin has done since the process began, by whichever module.
@@ -92,6 +93,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		first.close()
 		return nil, err
 	}
+	m.caps.Store(newCapabilities(m.name, m.manifest, h.options.Grants[m.name]))
 	m.pool.idle = append(m.pool.idle, first) // warm: the first invocation finds it
 	h.memory.enter(m.pool)
 	return m, nil
@@ -116,6 +118,9 @@ func (m *module) freeWhenDrained() {
 
 // free gives back what is no instance. No call may be under way. It is called once.
 func (m *module) free(ctx context.Context) {
+	if c := m.caps.Load(); c != nil {
+		c.close()
+	}
 	m.discard(ctx)
 	m.host.folders.leave(m.digest)
 }

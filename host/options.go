@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	goruntime "runtime"
+	"slices"
 	"time"
 
 	"github.com/wfrt/wfrt/host/signature"
@@ -32,6 +34,9 @@ type Options struct {
 	// Dir is the plugins directory: each file in it whose name ends in ".wasm" and does not begin with "." is a plugin.
 	// Required. It need not exist before Load.
 	Dir string
+	// Grants is what plugins may do beyond their own memory, by the plugin's name: its file's without ".wasm". Defaults to
+	// nothing.
+	Grants map[string]Grants
 	// InUse reports whether runs that have not ended are in a status of a workflow. A module that would leave such a status
 	// without handlers, or without its step, is refused until InUse says otherwise: every Load asks again. It is asked
 	// within Load, seldom, about such statuses only; it must not call Load or Close. A run that enters the status between
@@ -152,5 +157,11 @@ func (o *Options) Validate() error {
 	fault(l.ObjectBytes < 0, "limit of object bytes: %d is negative", l.ObjectBytes)
 	fault(l.TotalMemoryBytes < l.MemoryBytes,
 		"limit of all plugins' memory: %d bytes is less than the limit of one instance, %d", l.TotalMemoryBytes, l.MemoryBytes)
+	for _, plugin := range slices.Sorted(maps.Keys(o.Grants)) {
+		grants := o.Grants[plugin]
+		if err := grants.validate(plugin); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	return errors.Join(faults...)
 }

@@ -38,6 +38,9 @@ func trigger(i *instance, guest api.Module, stack []uint64) {
 	if err := abi.CheckName(workflow); err != nil {
 		fail("trigger: the workflow's name %v", err)
 	}
+	if why := i.module.caps.Load().mayTrigger(workflow); why != "" {
+		panic(&fault{text: "trigger: " + why, refused: true})
+	}
 	switch {
 	case foreignID == "":
 		fail("trigger: the foreign ID is empty")

@@ -15,7 +15,7 @@ const fnTrigger = 3
 // triggers is a guest whose texts are a workflow, a foreign ID and an object, with which the body may call trigger.
 func triggers(workflow, foreignID, object string, body ...[]byte) guest {
 	return guest{
-		imports: append(abiImports[:3:3], "wfrt_v1.trigger"), manifest: door, texts: []string{workflow, foreignID, object, "open"},
+		imports: append(abiImports[:3:3], "wfrt_v1.trigger"), manifest: asking(`{"trigger":["*"]}`), texts: []string{workflow, foreignID, object, "open"},
 		invoke: code(body...),
 	}
 }

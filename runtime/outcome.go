@@ -64,6 +64,25 @@ type Invocation struct {
 	Slot     time.Time // of a filter: the schedule's slot; else zero
 	Now      time.Time // when the call starts
 	Deadline time.Time // when it is ended
+	Seen     Settler   // what the handler may have seen, for effects outside; nil: nothing that is not durable
+}
+
+// Settler lets an invocation have effects outside of the engine, for which everything behind them must be durable.
+//
+// Settle returns nil once all that the invocation can have seen is durable. It is to be called before anything of the invocation
+// leaves the process: a step begins before the one before it is on disk. It returns ctx's error if that ends first, and
+// ErrStoreFailed when it never will be durable; then nothing may leave. It may be called any number of times during the
+// invocation, from any goroutine.
+type Settler interface {
+	Settle(ctx context.Context) error
+}
+
+// Settle waits until what the invocation has seen is durable: see Settler.
+func (in *Invocation) Settle(ctx context.Context) error {
+	if in.Seen == nil {
+		return nil
+	}
+	return in.Seen.Settle(ctx)
 }
 
 // AppendIdempotencyKey appends the key under which the invocation's outside effects are done at most once: "<run_id>/<version

@@ -51,6 +51,9 @@ func (s *shard) open(ctx context.Context) ([]Queue, error) {
 	return queues, nil
 }
 
+// Settle implements Settler: an invocation sees what its own run's shard holds, and nothing of others.
+func (s *shard) Settle(ctx context.Context) error { return s.engine.observed(ctx, s) }
+
 // close makes the shard refuse batches, also those of invocations that were abandoned.
 func (s *shard) close() {
 	s.mu.Lock()

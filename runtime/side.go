@@ -247,7 +247,7 @@ func (s *shard) tryTask(t *Task, h *Handler, in *Invocation) (*Outcome, time.Dur
 		return nil, 0, nil //nolint:nilerr // the engine stops; the task stays
 	}
 	var out Outcome
-	in.Attempt, in.Now, in.Slot = t.Attempt, e.now(), t.Slot
+	in.Attempt, in.Now, in.Slot, in.Seen = t.Attempt, e.now(), t.Slot, s
 	in.Deadline = in.Now.Add(e.timeout(h))
 	if err := e.call(in, &out); err != nil {
 		if e.ctx.Err() != nil {

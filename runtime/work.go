@@ -202,7 +202,7 @@ func (s *shard) writeLost(r *run, w *Workflow, h *Handler) bool {
 // that decided it.
 func (e *Engine) perform(r *run, status *Status, first *Handler) error {
 	r.work, r.began, r.armed = r.rec.Work(), e.now(), nil
-	r.inv = Invocation{Record: &r.rec, Attempt: r.work.Attempt, Callback: r.work.Callback}
+	r.inv = Invocation{Record: &r.rec, Attempt: r.work.Attempt, Callback: r.work.Callback, Seen: r.shard}
 	switch {
 	case r.work.Kind == HandlerCallback && len(status.Callbacks) > 0:
 		return e.takeCallback(r, status)

@@ -18,6 +18,9 @@ type stepContext struct {
 	mu     sync.Mutex      // guards the making of what follows
 	inner  context.Context //nolint:containedctx // this type is a context
 	cancel context.CancelFunc
+
+	sending sync.Mutex     // held while a request is under way; guards what follows
+	sent    map[string]int // how often what was sent, by its digest
 }
 
 func (c *stepContext) Deadline() (time.Time, bool) { return c.made().Deadline() }
@@ -25,11 +28,18 @@ func (c *stepContext) Done() <-chan struct{}       { return c.made().Done() }
 func (c *stepContext) Err() error                  { return c.made().Err() }
 
 func (c *stepContext) Value(key any) any {
-	if key == (hostKey{}) {
+	switch key {
+	case hostKey{}:
 		return c.host
+	case stepKey{}:
+		return c
+	default:
+		return nil
 	}
-	return nil
 }
+
+// stepKey is the context key of the stepContext.
+type stepKey struct{}
 
 // hostKey is the context key of the guest.Host.
 type hostKey struct{}
@@ -37,7 +47,7 @@ type hostKey struct{}
 // begin readies the context for an invocation, and end cancels it. Neither takes the lock: it costs a lean step a tenth of
 // its time, and the step's goroutines start after the one and end before the other.
 func (c *stepContext) begin(host guest.Host) {
-	c.host, c.inner, c.cancel = host, nil, nil
+	c.host, c.inner, c.cancel, c.sent = host, nil, nil, nil
 }
 
 func (c *stepContext) end() {

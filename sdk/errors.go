@@ -18,5 +18,6 @@ func (e *permanentError) Unwrap() error { return e.err }
 
 func isPermanent(err error) bool {
 	var p *permanentError
-	return errors.As(err, &p)
+	var refused *RefusedError
+	return errors.As(err, &p) || errors.As(err, &refused)
 }

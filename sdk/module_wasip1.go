@@ -27,6 +27,10 @@ func hostLog(level int32, body unsafe.Pointer, length uint32)
 func hostTrigger(workflow unsafe.Pointer, workflowLen uint32, foreignID unsafe.Pointer, foreignIDLen uint32,
 	object unsafe.Pointer, objectLen uint32)
 
+//go:wasmimport wfrt_v1 http_send
+//go:noescape
+func hostHTTPSend(head unsafe.Pointer, headLen uint32, body unsafe.Pointer, bodyLen uint32, timeout int32) int32
+
 // call is the module's way to the host. An instance runs one invocation at a time, so one is enough.
 var call = guest.NewCall(server{})
 
@@ -81,4 +85,9 @@ func (server) Trigger(workflow, foreignID string, object []byte) {
 	hostTrigger(unsafe.Pointer(unsafe.StringData(workflow)), uint32(len(workflow)),
 		unsafe.Pointer(unsafe.StringData(foreignID)), uint32(len(foreignID)),
 		unsafe.Pointer(unsafe.SliceData(object)), uint32(len(object)))
+}
+
+func (server) HTTPSend(head, body []byte, timeout int32) int32 {
+	return hostHTTPSend(unsafe.Pointer(unsafe.SliceData(head)), uint32(len(head)),
+		unsafe.Pointer(unsafe.SliceData(body)), uint32(len(body)), timeout)
 }

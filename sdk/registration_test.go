@@ -319,7 +319,10 @@ func TestUnknownHandlerIsPermanent(t *testing.T) {
 }
 
 // recorder is a host whose one input is a small object.
-type recorder struct{ reason string }
+type recorder struct {
+	guest.Host
+	reason string
+}
 
 func (*recorder) FieldRead(field abi.Field, buf []byte) int32 {
 	if field != abi.FieldObject {
@@ -327,10 +330,6 @@ func (*recorder) FieldRead(field abi.Field, buf []byte) int32 {
 	}
 	return int32(copy(buf, `{"n":7}`))
 }
-
-func (*recorder) Log(int32, []byte) {}
-
-func (*recorder) Trigger(string, string, []byte) {}
 
 func (h *recorder) FieldWrite(field abi.Field, value []byte) {
 	if field == abi.FieldReason {

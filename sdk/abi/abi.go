@@ -20,6 +20,7 @@ const (
 	FuncFieldWrite = "field_write" // (field, ptr, len i32)
 	FuncLog        = "log"         // (level, ptr, len i32)
 	FuncTrigger    = "trigger"     // (workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, object_ptr, object_len i32)
+	FuncHTTPSend   = "http_send"   // (head_ptr, head_len, body_ptr, body_len, timeout_ms i32) → i32: the status code, or SendRefused or SendFailed
 
 	ExportMemory     = "memory"        // the module's one linear memory
 	ExportInitialize = "_initialize"   // optional; () called once per instance before anything else
@@ -29,6 +30,12 @@ const (
 
 // ReservedExportPrefix begins names that only the host may add to a module.
 const ReservedExportPrefix = "wfrt:"
+
+// What http_send answers instead of a status code. FieldFailure tells why.
+const (
+	SendRefused int32 = -1 // the operator does not grant it; asking again does not help
+	SendFailed  int32 = -2 // there was no answer, or none that could be taken
+)
 
 // Absent is what field_read answers for a field that the invocation does not carry.
 const Absent int32 = -1
@@ -55,6 +62,9 @@ const (
 	FieldSlot           Field = 14 // integer: nanoseconds since 1970 UTC, the schedule's slot; only of a filter
 	FieldState          Field = 15 // text: the run's state, "Running"
 	FieldRunReason      Field = 16 // text: the record's reason: of its pause or cancellation
+	FieldHTTPHead       Field = 17 // text: status and headers of the answer to the last http_send, a line each
+	FieldHTTPBody       Field = 18 // bytes: the body of that answer
+	FieldFailure        Field = 19 // text: why the last call of a capability was refused or failed
 )
 
 // Outputs. A later write of the same field replaces the earlier one.
@@ -102,6 +112,12 @@ func (f Field) String() string {
 		return "state"
 	case FieldRunReason:
 		return "run_reason"
+	case FieldHTTPHead:
+		return "http_head"
+	case FieldHTTPBody:
+		return "http_body"
+	case FieldFailure:
+		return "failure"
 	case FieldNewObject:
 		return "new_object"
 	case FieldNewStatus:
@@ -155,6 +171,8 @@ type Manifest struct {
 	SDK       string     `json:"sdk,omitempty"`     // who wrote the manifest: "go/0.1.0"
 	Version   string     `json:"version,omitempty"` // the author's own version of the plugin; any text
 	Workflows []Workflow `json:"workflows"`         // at least one
+
+	Capabilities *Capabilities `json:"capabilities,omitempty"` // what the module asks for; absent: nothing
 }
 
 // Workflow is the part of one workflow that a module carries. Several modules may each carry a part of the same workflow.

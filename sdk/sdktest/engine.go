@@ -24,6 +24,7 @@ type engine struct {
 	tasks     []*task
 	schedules []*schedule
 	slots     []Slot
+	options   []Option // of every invocation
 }
 
 // run is a run with what has happened to it.
@@ -267,7 +268,7 @@ func (e *engine) invoke(r *run, rec *record, h *abi.Handler, attempt uint32, tas
 		ID(rec.id), ForeignID(rec.foreignID), Version(rec.version), Attempt(attempt), Now(e.now), CreatedAt(rec.createdAt),
 		IdempotencyKey(rec.idempotencyKey(h, task)),
 		text(abi.FieldState, string(rec.state)), text(abi.FieldRunReason, rec.reason),
-	}, more...) {
+	}, append(e.options[:len(e.options):len(e.options)], more...)...) {
 		opt(on)
 	}
 	a := invoke(e.t, h, on)

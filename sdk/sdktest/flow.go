@@ -37,6 +37,12 @@ func NewAt[O any, S ~string](t testing.TB, w *sdk.Workflow[O, S], now time.Time)
 	return &Flow[O, S]{e: newEngine(t, w.Name(), now.UTC())}
 }
 
+// With gives every invocation from now on options, such as HTTP. It returns the Flow.
+func (f *Flow[O, S]) With(opts ...Option) *Flow[O, S] {
+	f.e.options = append(f.e.options, opts...)
+	return f
+}
+
 // Now returns the time of the fake clock.
 func (f *Flow[O, S]) Now() time.Time { return f.e.now }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -58,9 +59,11 @@ type host struct {
 	inputs  map[abi.Field][]byte
 	outputs map[abi.Field][]byte
 	intents []Intent
+	http    http.Handler // answers requests; nil: none are
 
-	mu   sync.Mutex // guards logs: loggers are for concurrent use
-	logs []Log
+	mu      sync.Mutex // guards what follows: loggers and clients are for concurrent use
+	logs    []Log
+	answers map[abi.Field][]byte // what the last call of a capability left
 }
 
 const defaultID = "01937a3c-0000-7000-8000-000000000001"
@@ -89,6 +92,11 @@ func newHost(object []byte, workflow, status string) *host {
 
 func (h *host) FieldRead(field abi.Field, buf []byte) int32 {
 	value, ok := h.inputs[field]
+	if !ok {
+		h.mu.Lock()
+		value, ok = h.answers[field]
+		h.mu.Unlock()
+	}
 	if !ok {
 		return abi.Absent
 	}
@@ -119,4 +127,11 @@ func (h *host) Log(level int32, body []byte) {
 
 func (h *host) Trigger(workflow, foreignID string, object []byte) {
 	h.intents = append(h.intents, Intent{Workflow: workflow, ForeignID: foreignID, Object: append([]byte{}, object...)})
+}
+
+// left replaces what the last call of a capability left.
+func (h *host) left(answers map[abi.Field][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answers = answers
 }

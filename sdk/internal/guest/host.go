@@ -16,4 +16,7 @@ type Host interface {
 	Log(level int32, body []byte)
 	// Trigger asks for a run of a workflow with an object, one JSON value, if the outcome of this invocation is kept.
 	Trigger(workflow, foreignID string, object []byte)
+	// HTTPSend sends a request and returns the status code of the answer, whose parts are then fields, or abi.SendRefused or
+	// abi.SendFailed, with abi.FieldFailure. It takes at most a number of milliseconds, if that is not 0.
+	HTTPSend(head, body []byte, timeout int32) int32
 }

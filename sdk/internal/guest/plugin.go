@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -16,6 +17,8 @@ import (
 type Plugin struct {
 	workflows []*Workflow
 	handlers  []Invoke // a handler's ID is its index
+	asks      abi.Capabilities
+	faults    []error // in asks
 }
 
 // Invoke runs one handler: it reads the inputs from the call, writes the outputs to it, and returns the code. What it
@@ -189,6 +192,10 @@ func (p *Plugin) Invoke(c *Call, id int32) abi.Code {
 func (p *Plugin) Manifest(sdk, version string) (*abi.Manifest, error) {
 	m := &abi.Manifest{ABI: abi.Version, SDK: sdk, Version: version}
 	var faults []error
+	if !reflect.ValueOf(p.asks).IsZero() {
+		m.Capabilities = &p.asks
+	}
+	faults = append(faults, p.faults...)
 	if len(p.workflows) == 0 {
 		faults = append(faults,
 			errors.New("sdk: the plugin registers no workflow; call sdk.NewWorkflow from init or a package variable"))
