@@ -36,9 +36,9 @@ type HTTPGrant struct {
 	// Networks are allowed besides the public addresses. Defaults to none.
 	Networks []netip.Prefix
 	// RequestBytes is the longest body of a request. Defaults to 1 MiB.
-	RequestBytes int
+	RequestBytes int64
 	// ResponseBytes is the longest body of an answer. Defaults to 1 MiB.
-	ResponseBytes int
+	ResponseBytes int64
 	// Timeout is the longest time from a request to the end of its answer; the invocation's own time, when shorter, wins.
 	// Defaults to 30 seconds.
 	Timeout time.Duration

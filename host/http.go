@@ -100,7 +100,7 @@ func (i *instance) send(head string, body []byte, timeout time.Duration) (int32,
 		return 0, err
 	}
 	about := parsed.Method + " " + to.Redacted()
-	if len(body) > rule.RequestBytes {
+	if int64(len(body)) > rule.RequestBytes {
 		return 0, fmt.Errorf("%s: the body of the request has %d bytes, more than the limit of %d (%s)", about, len(body),
 			rule.RequestBytes, caps.hostKey(rule, "request_bytes"))
 	}
@@ -255,21 +255,21 @@ func responseHead(r *http.Response) []byte {
 var errTooLong = errors.New("it is too long")
 
 // readAll reads the body of an answer, and holds at no time more than limit bytes of it.
-func readAll(r *http.Response, limit int) ([]byte, error) {
-	if r.ContentLength > int64(limit) && r.Request.Method != http.MethodHead {
+func readAll(r *http.Response, limit int64) ([]byte, error) {
+	if r.ContentLength > limit && r.Request.Method != http.MethodHead {
 		return nil, errTooLong
 	}
-	size := 4 << 10
+	size := int64(4 << 10)
 	if r.ContentLength >= 0 {
-		size = int(r.ContentLength) + 1 // so that the end is seen without growing
+		size = r.ContentLength + 1 // so that the end is seen without growing
 	}
 	b := make([]byte, 0, min(size, limit))
 	for {
 		if len(b) == cap(b) {
-			if len(b) == limit {
+			if int64(len(b)) == limit {
 				return b, atEnd(r.Body)
 			}
-			b = append(make([]byte, 0, min(2*cap(b)+1, limit)), b...)
+			b = append(make([]byte, 0, min(2*int64(cap(b))+1, limit)), b...)
 		}
 		n, err := r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

@@ -16,11 +16,16 @@ const maxForeignID = 256
 
 var errNotJSON = errors.New("it is not JSON")
 
+// AskTrigger asks the operator to let this plugin trigger workflows that it carries no part of; "*" stands for any, and "audit.*"
+// for those whose names begin so. Its own workflows need no grant. Call it from init.
+func AskTrigger(workflows ...string) { guest.Default.AskTrigger(workflows) }
+
 // Trigger asks for a run of a workflow, of this plugin or another, about a foreign ID and with an object: Raw, nil for null,
 // or anything that encoding/json can encode. ctx is the function's.
 //
 // It is an effect of the outcome: the wish is stored together with it and then fulfilled once, or, after an error,
-// forgotten. What became of it is in the history of this run; that the foreign ID has an active run already is no failure. A
+// forgotten. Of a workflow that the plugin carries no part of it needs AskTrigger and the operator's grant; without, the run is paused.
+// What became of it is in the history of this run; that the foreign ID has an active run already is no failure. A
 // callback that skips has no outcome, and no effects. An error means that the arguments are wrong.
 func Trigger(ctx context.Context, workflow, foreignID string, object any) error {
 	host, ok := ctx.Value(hostKey{}).(guest.Host)

@@ -46,7 +46,7 @@ func TestSpecification(t *testing.T) {
 	} {
 		wantRow(t, spec, strings.Replace(fmt.Sprintf("| %d | `%s` |", level, name), "-", "−", 1))
 	}
-	for _, name := range []string{abi.FuncFieldRead, abi.FuncFieldWrite, abi.FuncLog, abi.FuncTrigger} {
+	for _, name := range []string{abi.FuncFieldRead, abi.FuncFieldWrite, abi.FuncLog, abi.FuncTrigger, abi.FuncHTTPSend} {
 		wantRow(t, spec, "| `"+name+"` |")
 	}
 	for _, name := range []string{abi.ExportMemory, abi.ExportInitialize, abi.ExportManifest, abi.ExportInvoke} {
@@ -94,6 +94,7 @@ func TestSpecifiedKinds(t *testing.T) {
 	for prefix, of := range map[string]reflect.Type{
 		"": reflect.TypeFor[abi.Manifest](), "workflows[].": reflect.TypeFor[abi.Workflow](),
 		"….schedules[].": reflect.TypeFor[abi.Schedule](), "….retry.": reflect.TypeFor[abi.Retry](),
+		"capabilities.": reflect.TypeFor[abi.Capabilities](), "….http[].": reflect.TypeFor[abi.HTTPAsk](),
 	} {
 		wantMembers(t, string(doc), of, prefix)
 	}

@@ -23,6 +23,16 @@ func (p *Plugin) AskHTTP(host string, methods []string) {
 	p.asks.HTTP = append(p.asks.HTTP, abi.HTTPAsk{Host: host, Methods: slices.Clone(methods)})
 }
 
+// AskTrigger asks for triggers of other plugins' workflows.
+func (p *Plugin) AskTrigger(workflows []string) {
+	for _, workflow := range workflows {
+		if err := abi.CheckPattern(workflow); err != nil {
+			p.fault("AskTrigger: the name %w", err)
+		}
+	}
+	p.asks.Trigger = append(p.asks.Trigger, workflows...)
+}
+
 func (p *Plugin) fault(format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("sdk: "+format, args...))
 }

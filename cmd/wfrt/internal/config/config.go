@@ -5,6 +5,7 @@
 //	load.go      the four sources brought together
 //	file.go      the file, with the line of each key
 //	workflows.go what the file says of single workflows
+//	overrides.go what the file says of single plugins, and what it grants them
 //	value.go     text and YAML values into typed fields
 //	validate.go  what a well-typed value must also satisfy
 //	faults.go    what is reported
@@ -76,6 +77,8 @@ type Outbox struct {
 type Plugins struct {
 	Dir    string `mapstructure:"dir"`    // folder with *.wasm files; made if missing
 	Limits Limits `mapstructure:"limits"` // of each plugin
+	// Overrides is what holds for single plugins, by name. Only the file has it: its keys are not known beforehand.
+	Overrides map[string]Override `mapstructure:"overrides"`
 	// TrustedKeys are the keys of which one must have signed a module; none: every module is taken.
 	TrustedKeys TrustedKeys `mapstructure:"trusted_keys"`
 	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving

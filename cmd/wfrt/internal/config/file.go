@@ -17,7 +17,8 @@ type file struct {
 	lines  map[string]int
 	faults Faults
 
-	workflows []string // the names in the group of single workflows
+	workflows []string   // the names in the group of single workflows
+	overrides []override // in the group of single plugins
 }
 
 // parseFile reads a YAML document. Faults are collected in the result, and what is not at fault is still read.
@@ -32,7 +33,7 @@ func parseFile(name string, content []byte) *file {
 		return f // empty, or only comments
 	}
 	keys := Keys()
-	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup))
+	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup, overridesGroup))
 	return f
 }
 
@@ -42,6 +43,8 @@ func (f *file) group(prefix string, node *yaml.Node, keys, groups []string) {
 		switch key := prefix + entry.key.Value; {
 		case key == workflowsGroup:
 			f.workflowGroups(entry.value)
+		case key == overridesGroup:
+			f.overrideGroups(entry.value)
 		case slices.Contains(groups, key):
 			f.group(key+".", entry.value, keys, groups)
 		case !slices.Contains(keys, key):

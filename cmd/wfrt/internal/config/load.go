@@ -63,6 +63,7 @@ func Load(from Sources) (Config, error) {
 		}
 	}
 	faults = append(faults, c.loadWorkflows(f, where)...)
+	faults = append(faults, c.loadOverrides(f, where)...)
 	if faults = append(faults, c.validate(where, faults)...); len(faults) > 0 {
 		return Config{}, faults
 	}
@@ -132,6 +133,16 @@ func (o origin) of(key string) string {
 	}
 	if line := o.file.lines[key]; line > 0 {
 		return fmt.Sprintf("%s:%d", o.file.name, line)
+	}
+	return ""
+}
+
+// nearest is of for a key that may be missing: where the group stands that it is missing in.
+func (o origin) nearest(key string) string {
+	for ; key != ""; key = key[:max(strings.LastIndexByte(key, '.'), 0)] {
+		if where := o.of(key); where != "" {
+			return where
+		}
 	}
 	return ""
 }

@@ -92,6 +92,8 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	size("store.cache_bytes", c.Store.CacheBytes, 1*MiB, 1*TiB)
 	between("store.shards", c.Store.Shards, 1, runtime.Slots)
 
+	faults = append(faults, c.validateOverrides(where)...)
+
 	for _, name := range c.workflowNames() {
 		key := workflowsGroup + "." + name
 		check(key, name != "" && len(name) <= runtime.MaxName, "is not the name of a workflow",

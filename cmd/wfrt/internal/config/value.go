@@ -26,7 +26,7 @@ func appendSettings(dst []setting, prefix string, group reflect.Value) []setting
 		switch field := group.Field(i); field.Kind() {
 		case reflect.Struct:
 			dst = appendSettings(dst, key+".", field)
-		case reflect.Map: // of names that are not known beforehand: workflows.go
+		case reflect.Map: // of names that are not known beforehand: workflows.go, overrides.go
 		default:
 			dst = append(dst, setting{key: key, field: field})
 		}
@@ -54,6 +54,7 @@ var (
 	errBool     = errors.New("is neither true nor false")
 	errWhole    = errors.New("is not a whole number")
 	errNumber   = errors.New("is not a number")
+	errList     = errors.New("is not a list; write it as [a, b]")
 	errDuration = errors.New(`is not a duration; write it with its unit, as in "1.5s", "5m" or "1h30m"`)
 )
 
@@ -97,6 +98,12 @@ func (s setting) set(raw any) error {
 			return errDuration
 		}
 		*field = &d
+	case *[]string:
+		list, ok := raw.([]string)
+		if !ok {
+			return errList
+		}
+		*field = list
 	case *Size:
 		size, err := ParseSize(fmt.Sprint(raw))
 		if err != nil {

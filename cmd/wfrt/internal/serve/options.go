@@ -43,7 +43,8 @@ func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 		DefaultRetry: runtime.Retry{
 			Initial: r.Initial, Max: r.Max, Factor: r.Factor, Attempts: uint32(r.Attempts),
 		},
-		Dir: cfg.Plugins.Dir,
+		Dir:    cfg.Plugins.Dir,
+		Grants: grants(cfg),
 		Limits: host.Limits{
 			Instances: l.Instances, Invocation: l.Timeout, LogBytes: int(l.LogBytes), MemoryBytes: int64(l.MemoryBytes),
 			TotalMemoryBytes: int64(l.TotalMemoryBytes),
@@ -66,4 +67,21 @@ func httpOptions(opt Options, engine *runtime.Engine, plugins *host.Host, metric
 // names splits "a, b" into its names, in lower case.
 func names(list string) []string {
 	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// grants is what the configuration lets single plugins do.
+func grants(cfg *config.Config) map[string]host.Grants {
+	all := make(map[string]host.Grants, len(cfg.Plugins.Overrides))
+	for plugin, override := range cfg.Plugins.Overrides {
+		g := host.Grants{HTTP: make(map[string]host.HTTPGrant), Trigger: override.Grants.Trigger}
+		for name, rule := range override.Grants.HTTP {
+			networks, private, _ := rule.Private() // it has been checked
+			g.HTTP[name] = host.HTTPGrant{
+				Address: rule.Address, AllowPrivate: private, Networks: networks, Methods: rule.Methods,
+				RequestBytes: int64(rule.RequestBytes), ResponseBytes: int64(rule.ResponseBytes), Timeout: rule.Timeout,
+			}
+		}
+		all[plugin] = g
+	}
+	return all
 }
