@@ -209,14 +209,7 @@ func (l *lives) step(shard runtime.Shard) error {
 			{RunID: next.RunID, Version: next.Version, Time: next.UpdatedAt, Cause: runtime.CauseStep},
 		}
 		total ^= l.addBeside(next.RunID, sum(b.History[0]))
-		e := runtime.Event{
-			LSN: first + runtime.LSN(len(l.sums[shard])), RunID: next.RunID, Version: next.Version, Workflow: next.Workflow,
-			ForeignID: next.ForeignID, State: next.State, Status: next.Status, Time: next.UpdatedAt,
-		}
-		if b.Prev != nil {
-			e.Previous = b.Prev.Status
-		}
-		l.events[shard] = append(l.events[shard], e)
+		l.events[shard] = append(l.events[shard], runtime.NewEvent(first+runtime.LSN(len(l.sums[shard])), b.Prev, &next))
 	}
 	l.runs[shard][at] = next.Clone()
 	return l.apply(shard, total, &b)

@@ -442,7 +442,8 @@ func FuzzValues(f *testing.F) {
 	}
 	f.Add(appendSchedule(nil, &runtime.Schedule{ScheduleSpec: runtime.ScheduleSpec{Cron: "@daily"}, LastRun: runtime.RunID{1}}))
 	f.Add(append(appendPayloadHead(nil, r.Object), r.Object...))
-	f.Add(appendEvent(nil, &r, "before"))
+	event := runtime.NewEvent(1, &runtime.Record{Status: "before", State: runtime.Initiated}, &r)
+	f.Add(appendEvent(nil, &event))
 	f.Add(appendHistoryHead(nil, &runtime.HistoryEntry{Time: created, Handler: "h", Took: 1}))
 	f.Add(appendIdempotency(nil, &runtime.Idempotency{ExpiresAt: created}))
 	f.Add(appendForget(nil, "orders", "1"))

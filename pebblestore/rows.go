@@ -49,12 +49,9 @@ func (w *rowWriter) change(number runtime.Shard, lsn runtime.LSN, prev, next *ru
 	if prev != nil && prev.Version == next.Version {
 		return nil
 	}
-	previous := ""
-	if prev != nil {
-		previous = prev.Status
-	}
+	e := runtime.NewEvent(lsn, prev, next)
 	w.key = appendEventKey(w.key[:0], number, lsn)
-	w.value = appendEvent(w.value[:0], next, previous)
+	w.value = appendEvent(w.value[:0], &e)
 	return w.batch.Set(w.key, w.value, nil)
 }
 

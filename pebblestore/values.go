@@ -199,17 +199,18 @@ func (n *names) decodeHistory(b []byte, h *runtime.HistoryEntry) error {
 	return d.err
 }
 
-// appendEvent appends the value of the event that a record's change makes. previous is the status before, "" for none.
-func appendEvent(dst []byte, r *runtime.Record, previous string) []byte {
+// appendEvent appends the value of an event. Its LSN is in its key.
+func appendEvent(dst []byte, e *runtime.Event) []byte {
 	dst = protowire.AppendTag(dst, 1, protowire.BytesType)
-	dst = protowire.AppendBytes(dst, r.RunID[:])
-	dst = appendUint(dst, 2, r.Version)
-	dst = appendString(dst, 3, r.Workflow)
-	dst = appendString(dst, 4, r.ForeignID)
-	dst = appendUint(dst, 5, uint64(r.State))
-	dst = appendString(dst, 6, r.Status)
-	dst = appendString(dst, 7, previous)
-	return appendTime(dst, 8, r.UpdatedAt)
+	dst = protowire.AppendBytes(dst, e.RunID[:])
+	dst = appendUint(dst, 2, e.Version)
+	dst = appendString(dst, 3, e.Workflow)
+	dst = appendString(dst, 4, e.ForeignID)
+	dst = appendUint(dst, 5, uint64(e.State))
+	dst = appendString(dst, 6, e.Status)
+	dst = appendString(dst, 7, e.Previous)
+	dst = appendTime(dst, 8, e.Time)
+	return appendUint(dst, 9, uint64(e.Was))
 }
 
 func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
@@ -232,6 +233,8 @@ func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
 			e.Previous = n.get(d.bytes())
 		case 8:
 			e.Time = d.time()
+		case 9:
+			e.Was = runtime.RunState(d.uint(8))
 		}
 	}
 	return d.err

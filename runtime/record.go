@@ -206,14 +206,30 @@ type Event struct {
 	ForeignID string
 	State     RunState
 	Status    string
-	Previous  string // the status before; "" for the first version
+	Previous  string   // the status before; "" for the first version
+	Was       RunState // the run state before; 0 for the first version
 	Time      time.Time
 }
 
+// NewEvent returns the event that a change from prev to next makes, which has another version; prev is nil for a new run.
+func NewEvent(lsn LSN, prev, next *Record) Event {
+	e := Event{
+		LSN: lsn, RunID: next.RunID, Version: next.Version, Workflow: next.Workflow, ForeignID: next.ForeignID,
+		State: next.State, Status: next.Status, Time: next.UpdatedAt,
+	}
+	if prev != nil {
+		e.Previous, e.Was = prev.Status, prev.State
+	}
+	return e
+}
+
 // ID returns "<run_id>/<version>": equal for every delivery of the same event, so that consumers can drop duplicates.
-func (e *Event) ID() string {
-	b, _ := e.RunID.AppendText(make([]byte, 0, 57))
-	return string(appendUint(append(b, '/'), e.Version))
+func (e *Event) ID() string { return string(e.AppendID(make([]byte, 0, 57))) }
+
+// AppendID appends the event's ID to dst.
+func (e *Event) AppendID(dst []byte) []byte {
+	dst, _ = e.RunID.AppendText(dst)
+	return appendUint(append(dst, '/'), e.Version)
 }
 
 // CauseKind says what made a version or an attempt. The numbers are part of the durable format.

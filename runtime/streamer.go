@@ -10,12 +10,25 @@ import (
 //
 // Publish delivers events, which are in order and of one shard. When it returns n, nil or an error, the first n events are
 // delivered durably and the others are not known to be; n < len(events) only with an error. It is called again with what is
-// left, so that an event may be delivered more than once, always with the same ID; it must keep the order of the events of one
-// run also then. Calls for one shard do not overlap; those for different shards may. It must not keep events after it returned,
-// and returns soon after ctx ends.
+// left, so that an event may be delivered more than once, always with the same ID; it MUST keep the order of the events of one
+// run also then. With a *RefusedError, events[n] can never be delivered: the caller goes on after it.
+//
+// It MUST allow calls from many goroutines: those of the relay for one shard do not overlap, those for different shards do.
+// It MUST NOT keep or change events after it returned, and MUST return soon after ctx ends.
 type Streamer interface {
 	Publish(ctx context.Context, events []Event) (n int, err error)
 }
+
+// RefusedError says that an event can never be delivered, as one that is too large: to try again is of no use.
+type RefusedError struct {
+	Cause error
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string { return "the event is refused: " + e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Cause }
 
 // RelayOptions bounds what the relay hands to a Streamer at a time.
 type RelayOptions struct {

@@ -95,6 +95,9 @@ func (m *Metrics) WatchPlugins(plugins func() []PluginStats) error {
 	return nil
 }
 
+// Registry is where others register what they measure themselves.
+func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
+
 // Handler serves the metrics in the formats of Prometheus.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})

@@ -213,14 +213,7 @@ func (m *memShard) change(prev, next *runtime.Record, lsn runtime.LSN) {
 			return
 		}
 	}
-	event := runtime.Event{
-		LSN: lsn, RunID: next.RunID, Version: next.Version, Workflow: next.Workflow, ForeignID: next.ForeignID,
-		State: next.State, Status: next.Status, Time: next.UpdatedAt,
-	}
-	if prev != nil {
-		event.Previous = prev.Status
-	}
-	m.events = append(m.events, event)
+	m.events = append(m.events, runtime.NewEvent(lsn, prev, next))
 }
 
 func hasCallback(r *runtime.Record, number uint64) bool {

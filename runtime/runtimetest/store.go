@@ -525,7 +525,7 @@ func testEvents(s *storeTest) {
 		},
 		{
 			LSN: base + 3, RunID: r.RunID, Version: 2, Workflow: "orders", ForeignID: "1", State: runtime.Running, Status: "paid",
-			Previous: "created", Time: paid.UpdatedAt,
+			Previous: "created", Was: runtime.Initiated, Time: paid.UpdatedAt,
 		},
 	}
 	events, err := s.Events(shard, 0, 10, nil)

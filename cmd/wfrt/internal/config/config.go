@@ -20,6 +20,7 @@ import "time"
 type Config struct {
 	DataDir string  `mapstructure:"data_dir"` // folder of the store, the event log and the compiled modules; made if missing
 	Engine  Engine  `mapstructure:"engine"`
+	Kafka   Kafka   `mapstructure:"kafka"`
 	Log     Log     `mapstructure:"log"`
 	Outbox  Outbox  `mapstructure:"outbox"`
 	Plugins Plugins `mapstructure:"plugins"`
@@ -57,6 +58,39 @@ type Retry struct {
 // Workflow is what holds for one workflow, whatever its plugin declares. What is nil the plugin decides.
 type Workflow struct {
 	Retention *time.Duration `mapstructure:"retention"` // of its runs that have ended; 0: for ever
+}
+
+// Kafka configures where events go to. Without brokers they stay in the event log.
+type Kafka struct {
+	BatchBytes       Size     `mapstructure:"batch_bytes"`       // of one batch, and so of one event
+	Brokers          string   `mapstructure:"brokers"`           // "host:port, host:port"; empty: no Kafka
+	ClientID         string   `mapstructure:"client_id"`         // our name for ourselves
+	Compression      string   `mapstructure:"compression"`       // of batches
+	SASL             SASL     `mapstructure:"sasl"`              // who we are
+	TLS              KafkaTLS `mapstructure:"tls"`               // how connections are encrypted
+	TopicCreate      bool     `mapstructure:"topic_create"`      // make topics that are missing
+	TopicLayout      string   `mapstructure:"topic_layout"`      // workflow or status
+	TopicPartitions  int      `mapstructure:"topic_partitions"`  // of topics that are made; 0: the broker's default
+	TopicPrefix      string   `mapstructure:"topic_prefix"`      // before the workflow's name
+	TopicReplication int      `mapstructure:"topic_replication"` // of topics that are made; 0: the broker's default
+}
+
+// SASL says who we are to Kafka.
+type SASL struct {
+	Mechanism    string `mapstructure:"mechanism"`     // empty: none
+	Password     string `mapstructure:"password"`      // of the user
+	PasswordFile string `mapstructure:"password_file"` // holds it instead
+	TokenFile    string `mapstructure:"token_file"`    // of OAUTHBEARER
+	User         string `mapstructure:"user"`          // of the other mechanisms
+}
+
+// KafkaTLS says how connections to Kafka are encrypted.
+type KafkaTLS struct {
+	CAFile     string `mapstructure:"ca_file"`     // of the authorities of the brokers
+	CertFile   string `mapstructure:"cert_file"`   // our own certificate
+	Enabled    bool   `mapstructure:"enabled"`     // also without any file
+	KeyFile    string `mapstructure:"key_file"`    // the key of our certificate
+	ServerName string `mapstructure:"server_name"` // that the brokers' certificates have
 }
 
 // Log configures the server's log, which goes to stderr.
@@ -126,6 +160,7 @@ func Default() Config {
 			StepTimeout:    30 * time.Second,
 			Window:         1024,
 		},
+		Kafka:  Kafka{BatchBytes: 1 * MiB, ClientID: "wfrt", Compression: "snappy", TopicCreate: true, TopicLayout: "workflow", TopicPrefix: "wfrt."},
 		Log:    Log{Format: "text", Level: "info"},
 		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
 		Plugins: Plugins{

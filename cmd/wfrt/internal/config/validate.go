@@ -67,6 +67,8 @@ func (c *Config) validate(where origin, already Faults) Faults {
 		}
 		check(key, false, strconv.Quote(value)+" is not known", "use one of: "+strings.Join(allowed, ", "))
 	}
+	c.validateKafka(check, oneOf, between, size)
+
 	oneOf("log.format", c.Log.Format, "text", "json")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 

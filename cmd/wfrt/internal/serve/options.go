@@ -14,12 +14,14 @@ import (
 )
 
 // engineOptions is the engine's part of the configuration.
-func engineOptions(cfg *config.Config, logger *slog.Logger, metrics *telemetry.Metrics, store runtime.Store) runtime.Options {
+func engineOptions(
+	cfg *config.Config, logger *slog.Logger, metrics *telemetry.Metrics, store runtime.Store, streamer runtime.Streamer,
+) runtime.Options {
 	e := &cfg.Engine
 	return runtime.Options{
 		AutoResume: orNever(e.AutoResume), ForgetAfter: e.ForgetAfter, Logger: logger, MaxObject: int(e.MaxObject), MaxVersions: uint64(e.MaxVersions),
 		Meter: metrics, NoHistoryObjects: !e.HistoryObjects, SideWorkers: e.SideWorkers, StepTimeout: e.StepTimeout, Store: store,
-		Window: e.Window, Workers: e.Workers,
+		Streamer: streamer, Window: e.Window, Workers: e.Workers,
 		Relay: runtime.RelayOptions{
 			Backoff: cfg.Outbox.Backoff, Batch: cfg.Outbox.Batch, Linger: cfg.Outbox.Linger, Retention: orNever(cfg.Outbox.Retention),
 		},

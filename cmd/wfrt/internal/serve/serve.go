@@ -54,7 +54,12 @@ func Run(ctx context.Context, opt Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
-	engine, err := runtime.New(engineOptions(cfg, opt.Logger, metrics, store))
+	kafka, err := openKafka(cfg, opt.Logger, metrics.Registry())
+	if err != nil {
+		return err
+	}
+	defer kafka.close()
+	engine, err := runtime.New(engineOptions(cfg, opt.Logger, metrics, store, kafka.streamer()))
 	if err != nil {
 		return err
 	}
@@ -95,6 +100,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		case <-ctx.Done():
 		}
 	})
+	beside.Go(func() { kafka.check(ctx) })
 	if cfg.Plugins.Watch {
 		beside.Go(func() {
 			if err := plugins.Watch(ctx); err != nil {

@@ -1,0 +1,19 @@
+// Package kafkastreamer publishes events to Kafka. It implements runtime.Streamer over franz-go.
+//
+// The way through the files:
+//
+//	options.go   how Kafka is reached: brokers, TLS, SASL; shared by all clients
+//	logger.go    what the client library says, into our log
+//	streamer.go  a page of events is produced, and its outcome told
+//	alone.go     one record at a time, when a batch was too large
+//	page.go      events become records: keys, headers, bodies
+//	topics.go    which topics an event goes to, and their making
+//
+// Invariants, each of which a bug would break silently:
+//
+//   - Publish returns only when each of its records is acknowledged or failed, unless its context ended: what it reports as
+//     failed is not under way any more, so the next call cannot be overtaken by it.
+//   - A page goes back to its pool only then, too: the client reads it until it has told the last outcome.
+//   - Nothing but the end of the context, the client's or the broker's verdict ends a record: there is no timeout and no limit of
+//     retries, which could fail one record and let a later one of the same run pass.
+package kafkastreamer

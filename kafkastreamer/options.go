@@ -1,0 +1,194 @@
+package kafkastreamer
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kprom"
+)
+
+// Connection says how Kafka is reached. Every client of ours is made from one.
+type Connection struct {
+	// Brokers are the addresses to begin with, host:port. At least one is required.
+	Brokers []string
+	// ClientID is how clients name themselves to the brokers. Defaults to wfrt.
+	ClientID string
+	// Logger takes what the clients have to say. Defaults to nowhere.
+	Logger *slog.Logger
+	// Registry takes the clients' metrics, as wfrt_kafka_…, labelled with the purpose of each. Defaults to none.
+	Registry prometheus.Registerer
+	// SASL says who we are. Defaults to nobody.
+	SASL SASL
+	// TLS encrypts. Defaults to plain text.
+	TLS TLS
+}
+
+// TLS says how connections are encrypted.
+type TLS struct {
+	Enabled    bool   // also when nothing else is set
+	CAFile     string // PEM file of the authorities that brokers are checked against; "": those of the system
+	CertFile   string // PEM file of our own certificate; "": none. It is read again for each connection
+	KeyFile    string // PEM file of its key
+	ServerName string // the name that a broker's certificate must have; "": the host it is reached by
+}
+
+func (t *TLS) on() bool { return t.Enabled || t.CAFile != "" || t.CertFile != "" || t.KeyFile != "" }
+
+// SASL says who we are. Files are read again for each connection, so that what is in them may change.
+type SASL struct {
+	Mechanism    string // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, in any case; "": no SASL
+	User         string
+	Password     string // of the user
+	PasswordFile string // holds the password, instead of Password
+	TokenFile    string // of OAUTHBEARER: holds the token
+}
+
+// Mechanisms are the values that SASL.Mechanism may have.
+func Mechanisms() []string { return []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"} }
+
+// ClientOptions returns the options of a client for some purpose, "relay" say, by which its metrics and its log lines are told
+// apart. It reports all faults at once.
+func (c *Connection) ClientOptions(purpose string) ([]kgo.Opt, error) {
+	var faults []error
+	if len(c.Brokers) == 0 {
+		faults = append(faults, errors.New("no broker is named"))
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			faults = append(faults, fmt.Errorf("broker %q is not host:port", b))
+		}
+	}
+	id := c.ClientID
+	if id == "" {
+		id = "wfrt"
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID(id),
+		kgo.WithLogger(newLogger(c.Logger, purpose)),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a leader that moved, or a broker that is back, is found soon
+	}
+	if c.TLS.on() {
+		config, err := c.TLS.config()
+		faults = append(faults, err)
+		opts = append(opts, kgo.DialTLSConfig(config))
+	}
+	if c.SASL.Mechanism != "" {
+		mechanism, err := c.SASL.mechanism()
+		faults = append(faults, err)
+		opts = append(opts, kgo.SASL(mechanism))
+	}
+	if c.Registry != nil {
+		registry := prometheus.WrapRegistererWith(prometheus.Labels{"purpose": purpose}, c.Registry)
+		opts = append(opts, kgo.WithHooks(kprom.NewMetrics("wfrt_kafka", kprom.Registerer(registry))))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("kafkastreamer: %w", err)
+	}
+	return opts, nil
+}
+
+// config reads the files, so that a wrong one is found at the start.
+func (t *TLS) config() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("the authorities of Kafka's brokers: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("the authorities of Kafka's brokers: %s holds no certificate in PEM", t.CAFile)
+		}
+	}
+	if t.CertFile == "" && t.KeyFile == "" {
+		return config, nil
+	}
+	load := func() (*tls.Certificate, error) {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("our certificate for Kafka: %w", err)
+		}
+		return &cert, nil
+	}
+	if _, err := load(); err != nil {
+		return nil, err
+	}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	return config, nil
+}
+
+func (s *SASL) mechanism() (sasl.Mechanism, error) {
+	own := *s
+	switch name := strings.ToUpper(s.Mechanism); name {
+	case "PLAIN":
+		_, err := own.secret()
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			secret, err := own.secret()
+			return plain.Auth{User: own.User, Pass: secret}, err
+		}), errors.Join(err, own.needUser(name))
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		_, err := own.secret()
+		auth := func(context.Context) (scram.Auth, error) {
+			secret, err := own.secret()
+			return scram.Auth{User: own.User, Pass: secret}, err
+		}
+		if name == "SCRAM-SHA-256" {
+			return scram.Sha256(auth), errors.Join(err, own.needUser(name))
+		}
+		return scram.Sha512(auth), errors.Join(err, own.needUser(name))
+	case "OAUTHBEARER":
+		if own.TokenFile == "" {
+			return nil, errors.New("SASL OAUTHBEARER needs a file with the token")
+		}
+		_, err := readSecret(own.TokenFile)
+		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+			token, err := readSecret(own.TokenFile)
+			return oauth.Auth{Token: token}, err
+		}), err
+	default:
+		return nil, fmt.Errorf("SASL mechanism %q is not known; use one of: %s", s.Mechanism, strings.Join(Mechanisms(), ", "))
+	}
+}
+
+func (s *SASL) needUser(mechanism string) error {
+	if s.User == "" {
+		return fmt.Errorf("SASL %s needs a user", mechanism)
+	}
+	return nil
+}
+
+// secret is the password.
+func (s *SASL) secret() (string, error) {
+	if s.PasswordFile == "" {
+		return s.Password, nil
+	}
+	return readSecret(s.PasswordFile)
+}
+
+func readSecret(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("a secret of Kafka: %w", err)
+	}
+	content = bytes.TrimSpace(content)
+	if len(content) == 0 {
+		return "", fmt.Errorf("a secret of Kafka: %s is empty", file)
+	}
+	return string(content), nil
+}

@@ -1,0 +1,272 @@
+package kafkastreamer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// Options configures a Streamer. Only the connection's brokers are required.
+type Options struct {
+	// BatchBytes is how large a batch of records for one partition may be, before compression; an event that is larger is refused.
+	// A topic that is known to take less has its own limit. Defaults to 1 MiB.
+	BatchBytes int
+	// Compression is that of batches: none, gzip, lz4, snappy or zstd. Defaults to snappy.
+	Compression string
+	// Connection says how Kafka is reached.
+	Connection Connection
+	// Layout says how events are spread over topics. Defaults to LayoutWorkflow.
+	Layout Layout
+	// NoTopicCreation leaves the making of topics to others. Defaults to false.
+	NoTopicCreation bool
+	// Partitions of a topic that is made; −1: what the broker wants. Defaults to −1.
+	Partitions int
+	// Prefix begins the name of each topic. Defaults to none.
+	Prefix string
+	// Replication of a topic that is made; −1: what the broker wants. Defaults to −1.
+	Replication int
+}
+
+// Compressions are the values that Options.Compression may have.
+func Compressions() []string { return []string{"none", "gzip", "lz4", "snappy", "zstd"} }
+
+func compression(name string) (kgo.CompressionCodec, error) {
+	switch name {
+	case "none":
+		return kgo.NoCompression(), nil
+	case "gzip":
+		return kgo.GzipCompression(), nil
+	case "lz4":
+		return kgo.Lz4Compression(), nil
+	case "snappy":
+		return kgo.SnappyCompression(), nil
+	case "zstd":
+		return kgo.ZstdCompression(), nil
+	default:
+		return kgo.NoCompression(), fmt.Errorf("compression %q is not known; use one of: %s", name, strings.Join(Compressions(), ", "))
+	}
+}
+
+func (o *Options) ensureDefaults() {
+	if o.BatchBytes == 0 {
+		o.BatchBytes = 1 << 20
+	}
+	if o.Compression == "" {
+		o.Compression = "snappy"
+	}
+	if o.Connection.Logger == nil {
+		o.Connection.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Layout == "" {
+		o.Layout = LayoutWorkflow
+	}
+	if o.Partitions == 0 {
+		o.Partitions = -1
+	}
+	if o.Replication == 0 {
+		o.Replication = -1
+	}
+}
+
+// askTimeout bounds one question to the brokers.
+const askTimeout = 10 * time.Second
+
+// Streamer publishes events to Kafka, idempotently and acknowledged by all replicas in sync. All its methods may be called from
+// many goroutines.
+type Streamer struct {
+	opt    Options
+	client *kgo.Client
+	health *health
+	topics topics
+	pages  sync.Pool
+	alone  alone
+}
+
+var _ runtime.Streamer = (*Streamer)(nil)
+
+// New returns a streamer, without reaching for a broker yet. It reports all faults of its options at once. The caller closes it.
+func New(opt Options) (*Streamer, error) {
+	opt.ensureDefaults()
+	s := &Streamer{
+		opt: opt, health: &health{},
+		topics: newTopics(opt.Layout, opt.Prefix),
+		pages:  sync.Pool{New: func() any { return newPage() }},
+	}
+	var err error
+	if s.client, err = s.newClient("relay"); err != nil {
+		return nil, err
+	}
+	s.alone.open = func() (*kgo.Client, error) { return s.newClient("relay-alone") }
+	return s, nil
+}
+
+func (s *Streamer) newClient(purpose string) (*kgo.Client, error) {
+	opts, err := s.opt.Connection.ClientOptions(purpose)
+	codec, cerr := compression(s.opt.Compression)
+	if cerr != nil {
+		err = errors.Join(err, fmt.Errorf("kafkastreamer: %w", cerr))
+	}
+	if l := s.opt.Layout; l != LayoutWorkflow && l != LayoutStatus {
+		err = errors.Join(err, fmt.Errorf("kafkastreamer: layout %q is not known; use %s or %s", l, LayoutWorkflow, LayoutStatus))
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(opts,
+		kgo.WithHooks(s.health),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
+		kgo.ProducerLinger(0), // the relay has lingered already, and hands over whole pages
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafkastreamer: %w", err)
+	}
+	return client, nil
+}
+
+// Close ends the connections. What is being published then fails.
+func (s *Streamer) Close() {
+	s.client.Close()
+	s.alone.close()
+}
+
+// Check returns why Kafka cannot be used at present, or nil.
+func (s *Streamer) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := s.client.Ping(ctx); err != nil {
+		return fmt.Errorf("kafkastreamer: brokers %s: %w", strings.Join(s.opt.Connection.Brokers, ", "), s.explain(err))
+	}
+	return nil
+}
+
+// Publish implements runtime.Streamer. While brokers are away it waits for them, until ctx ends.
+func (s *Streamer) Publish(ctx context.Context, events []runtime.Event) (int, error) {
+	if len(events) == 0 {
+		return 0, nil
+	}
+	p := s.pages.Get().(*page)
+	p.fill(&s.topics, events)
+	for i, t := range p.topics {
+		if t.ready.Load() {
+			continue
+		}
+		if err := s.ensure(ctx, t); err != nil {
+			s.pages.Put(p)
+			return s.stop(p.events[i], err)
+		}
+	}
+	p.begin()
+	handed := 0
+	for handed < len(p.records) && !p.broken() {
+		s.client.Produce(ctx, &p.records[handed], p.told)
+		handed++
+	}
+	p.end(len(p.records) - handed + 1)
+	select {
+	case <-p.settled:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("kafkastreamer: publish: %w", ctx.Err()) // the client still has the page: it is not used again
+	}
+	n, err := p.failed, p.err
+	if err == nil {
+		s.pages.Put(p)
+		return n, nil
+	}
+	return s.failed(ctx, events, n, p)
+}
+
+// failed says what became of a page of which the event n is the first that failed.
+func (s *Streamer) failed(ctx context.Context, events []runtime.Event, n int, p *page) (int, error) {
+	err, topic, partition := p.err, p.record.Topic, p.record.Partition
+	defer s.pages.Put(p)
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+		// The broker's verdict is on a batch; whose fault it is shows when each is sent alone.
+		more, err := s.publishAlone(ctx, events[n:])
+		return n + more, err
+	case errors.Is(err, kerr.InvalidTopicException):
+		return s.stop(n, &runtime.RefusedError{Cause: fmt.Errorf("topic %s: %w", topic, err)})
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+		// It was removed. The client remembers it by its ID, and must forget it before it can be found again.
+		if t := s.topics.find(topic); t != nil {
+			t.ready.Store(false)
+		}
+		s.client.PurgeTopicsFromProducing(topic)
+	}
+	return s.stop(n, s.explain(fmt.Errorf("%s: %w", s.place(topic, partition), err)))
+}
+
+func (s *Streamer) stop(n int, err error) (int, error) {
+	return n, fmt.Errorf("kafkastreamer: publish: %w", err)
+}
+
+// place names a partition and the broker that leads it, as far as they are known.
+func (s *Streamer) place(topic string, partition int32) string {
+	text := "topic " + topic
+	leader, _, err := s.client.PartitionLeader(topic, partition)
+	if err != nil || leader < 0 {
+		return text
+	}
+	text += fmt.Sprintf(", partition %d", partition)
+	if addr := s.health.address(leader); addr != "" {
+		text += ", broker " + addr
+	}
+	return text
+}
+
+// explain adds to an error why the last connection failed, if it did: what was waited for in vain does not say.
+func (s *Streamer) explain(err error) error {
+	if why := s.health.why(); why != "" && !strings.Contains(err.Error(), why) {
+		return fmt.Errorf("%w (the last connection: %s)", err, why)
+	}
+	return err
+}
+
+// health remembers where brokers are, and why the last connection failed.
+type health struct {
+	mu      sync.Mutex
+	brokers map[int32]string // addresses
+	last    string           // "" while connections succeed
+}
+
+var _ kgo.HookBrokerConnect = (*health)(nil)
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (h *health) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	addr := net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port)))
+	if h.last = ""; err != nil {
+		h.last = fmt.Sprintf("broker %s: %v", addr, err)
+	}
+	if h.brokers == nil {
+		h.brokers = map[int32]string{}
+	}
+	h.brokers[meta.NodeID] = addr
+}
+
+// address returns that of a broker we have connected to, or tried to; else "".
+func (h *health) address(node int32) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.brokers[node]
+}
+
+func (h *health) why() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
