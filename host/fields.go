@@ -105,6 +105,9 @@ func (i *instance) runInput(field abi.Field) ([]byte, bool) {
 		return i.text(in.Record.State.String()), true
 	case abi.FieldRunReason:
 		return i.text(in.Record.Reason), true
+	case abi.FieldTraceParent:
+		i.scratch, _ = in.Trace.AppendText(i.scratch[:0])
+		return i.scratch, !in.Trace.IsZero()
 	default:
 		return nil, false
 	}

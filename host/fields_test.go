@@ -43,11 +43,13 @@ func TestInputs(t *testing.T) {
 		abi.FieldState:          "Running",
 		abi.FieldRunReason:      "",
 		abi.FieldIdempotencyKey: id.String() + "/3/step/closed",
+		abi.FieldTraceParent:    "00-01000000000000000000000000000002-0300000000000004-01",
 	} {
 		t.Run(field.String(), func(t *testing.T) {
 			r := serveGuest(t, readGuest(field, 64), func(o *Options) { o.Clock = stillClock{now: now} })
 			in := r.invocation("door", "closed", `{"n":7}`)
 			in.Deadline = now.Add(5 * time.Second)
+			in.Trace = runtime.TraceContext{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1}
 			var out runtime.Outcome
 			if err := in.Handler.Invoker.Invoke(context.Background(), in, &out); err != nil || out.Status != want {
 				t.Errorf("%q, %v, %s; want %q", out.Status, err, out.Reason, want)
@@ -92,6 +94,7 @@ func TestFieldRead(t *testing.T) {
 		"only the length":         answers(abi.FieldObject, -1, 0, 7),
 		"too long for a wild one": answers(abi.FieldObject, -1, 6, 7),
 		"unknown":                 answers(63, bufferAt, 64, abi.Absent),
+		"no trace":                answers(abi.FieldTraceParent, bufferAt, 64, abi.Absent),
 		"zero":                    answers(0, bufferAt, 64, abi.Absent),
 		"an output":               answers(abi.FieldNewObject, bufferAt, 64, abi.Absent),
 		"negative":                answers(-7, bufferAt, 64, abi.Absent),

@@ -181,7 +181,7 @@ func levelOf(level int32) slog.Level {
 // "guest.<name>", so that no line can claim to be another run's.
 func hostKey(key string) bool {
 	switch key {
-	case "plugin", "workflow", "handler", "status", "run_id", "foreign_id", "version", "attempt",
+	case "plugin", "workflow", "handler", "status", "run_id", "foreign_id", "version", "attempt", "trace_id",
 		slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey:
 		return true
 	default:
@@ -203,6 +203,9 @@ func (i *instance) log(level slog.Level, message string, attrs []slog.Attr) {
 			slog.String("handler", in.Handler.Kind.String()+"/"+in.Handler.Name), slog.String("status", in.Record.Status),
 			slog.String("run_id", in.Record.RunID.String()), slog.String("foreign_id", in.Record.ForeignID),
 			slog.Uint64("version", in.Record.Version), slog.Uint64("attempt", uint64(in.Attempt)))
+		if !in.Trace.IsZero() {
+			record.AddAttrs(slog.String("trace_id", in.Trace.ID()))
+		}
 	}
 	record.AddAttrs(attrs...)
 	_ = logger.Handler().Handle(i, record) // a log line that cannot be written is nobody's error

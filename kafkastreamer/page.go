@@ -70,6 +70,7 @@ const (
 	headerStatus      = "ce_status"
 	headerPrevious    = "ce_previous"
 	headerWas         = "ce_previousrunstate"
+	headerTrace       = "ce_traceparent" // of the extension Distributed Tracing
 	headerContentType = "content-type"
 )
 
@@ -94,6 +95,9 @@ func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 	if e.Previous != "" {
 		header(headerPrevious, p.cut(func(b []byte) []byte { return append(b, e.Previous...) }))
 		header(headerWas, p.cut(func(b []byte) []byte { return append(b, e.Was.String()...) }))
+	}
+	if !e.Trace.IsZero() {
+		header(headerTrace, p.cut(func(b []byte) []byte { b, _ = e.Trace.AppendText(b); return b }))
 	}
 	header(headerContentType, w.fixed.contentType)
 	key := id[:len(id)-len(version)-1] // the run ID is what stands before the slash

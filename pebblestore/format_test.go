@@ -53,13 +53,14 @@ func goldenStore(t *testing.T) *Store {
 	waiting.NotBefore, waiting.Task, waiting.Owner, waiting.Arming, waiting.Lines = created.Add(time.Minute), 1, 1, true, 2
 	waiting.Callbacks, waiting.Pending = 1, []runtime.Pending{
 		{Kind: runtime.PendingTimeout, Name: "late", Due: created.Add(2 * time.Minute), Attempt: 1},
-		{Kind: runtime.PendingCallback, Callback: 1, Due: created.Add(3 * time.Minute), Attempt: 2},
+		{Kind: runtime.PendingCallback, Callback: 1, Due: created.Add(3 * time.Minute), Attempt: 2, Trace: runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}}},
 		{Kind: runtime.PendingTimeout, Name: "now", Due: created, Attempt: 1, Taken: true},
 	}
 	waiting.Pinned = runtime.Digest{0xef, 31: 0x01}
 	ended := first.Clone()
 	ended.RunID = ended.RunID.After(waiting.RunID, 2)
 	ended.State, ended.ExpireAt = runtime.Completed, created.Add(48*time.Hour)
+	ended.Trace = runtime.TraceContext{TraceID: [16]byte{0x4b, 15: 0x36}, SpanID: [8]byte{0xf0, 7: 0xb7}, Flags: 1}
 	schedule := runtime.Schedule{
 		ScheduleSpec: runtime.ScheduleSpec{
 			Workflow: "orders", Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Paris", ForeignID: "10248", Object: []byte("1"),
@@ -104,7 +105,7 @@ func goldenStore(t *testing.T) *Store {
 				},
 				{Due: created, Kind: runtime.TaskErase, RunID: id, Version: 2},
 				{
-					Due: created.Add(time.Second), Kind: runtime.TaskIntent, RunID: id, Version: 2, Name: "1",
+					Due: created.Add(time.Second), Kind: runtime.TaskIntent, RunID: id, Version: 2, Name: "1", Trace: runtime.TraceContext{TraceID: [16]byte{3}, SpanID: [8]byte{4}},
 					Intent: &runtime.Intent{Workflow: "refunds", ForeignID: "7", StartAt: "asked", Object: []byte("{}")},
 				},
 				{
@@ -430,6 +431,7 @@ func FuzzValues(f *testing.F) {
 	r.Object = []byte("{}")
 	f.Add(append(appendRecordHead(nil, &r), r.Object...))
 	r.Pending = []runtime.Pending{{Kind: runtime.PendingTimeout, Name: strings.Repeat("t", 200), Due: created}, {}}
+	r.Trace = runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1}
 	f.Add(append(appendRecordHead(nil, &r), r.Object...))
 	f.Add(appendLog(nil, &runtime.LogEntry{
 		Handler: "step/h", Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "t"}, {}},

@@ -13,6 +13,7 @@ import (
 func appendTaskHead(dst []byte, t *runtime.Task) (head, object []byte) {
 	dst = appendUint(dst, 1, uint64(t.Attempt))
 	dst = appendUint(dst, 2, uint64(t.On))
+	dst = appendTrace(dst, 5, t.Trace)
 	switch {
 	case t.Record != nil:
 		dst = protowire.AppendTag(dst, 3, protowire.BytesType)
@@ -45,6 +46,8 @@ func (n *names) decodeTask(b []byte, t *runtime.Task) error {
 		case 4:
 			t.Intent = &runtime.Intent{}
 			d.take(n.decodeIntent(d.bytes(), t.Intent))
+		case 5:
+			t.Trace = d.trace()
 		}
 	}
 	return d.err

@@ -44,6 +44,7 @@ func appendRecordHead(dst []byte, r *runtime.Record) []byte {
 	dst = appendUint(dst, 22, uint64(r.Lines))
 	dst = appendTime(dst, 23, r.ExpireAt)
 	dst = appendDigest(dst, 24, r.Pinned)
+	dst = appendTrace(dst, 25, r.Trace)
 	return appendObjectHead(dst, 15, r.Object)
 }
 
@@ -53,7 +54,8 @@ func appendPending(dst []byte, p *runtime.Pending) []byte {
 	dst = appendUint(dst, 3, p.Callback)
 	dst = appendTime(dst, 4, p.Due)
 	dst = appendUint(dst, 5, uint64(p.Attempt))
-	return appendUint(dst, 6, protowire.EncodeBool(p.Taken))
+	dst = appendUint(dst, 6, protowire.EncodeBool(p.Taken))
+	return appendTrace(dst, 7, p.Trace)
 }
 
 func (n *names) decodePending(b []byte, p *runtime.Pending) error {
@@ -72,6 +74,8 @@ func (n *names) decodePending(b []byte, p *runtime.Pending) error {
 			p.Attempt = uint32(d.uint(32))
 		case 6:
 			p.Taken = d.uint(1) == 1
+		case 7:
+			p.Trace = d.trace()
 		}
 	}
 	return d.err
@@ -134,6 +138,8 @@ func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 			r.ExpireAt = d.time()
 		case 24:
 			d.fixed(r.Pinned[:])
+		case 25:
+			r.Trace = d.trace()
 		}
 	}
 	if r.Object == nil {
@@ -210,7 +216,8 @@ func appendEvent(dst []byte, e *runtime.Event) []byte {
 	dst = appendString(dst, 6, e.Status)
 	dst = appendString(dst, 7, e.Previous)
 	dst = appendTime(dst, 8, e.Time)
-	return appendUint(dst, 9, uint64(e.Was))
+	dst = appendUint(dst, 9, uint64(e.Was))
+	return appendTrace(dst, 30, e.Trace)
 }
 
 func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
@@ -235,6 +242,8 @@ func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
 			e.Time = d.time()
 		case 9:
 			e.Was = runtime.RunState(d.uint(8))
+		case 30:
+			e.Trace = d.trace()
 		}
 	}
 	return d.err

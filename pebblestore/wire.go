@@ -38,6 +38,17 @@ func appendDigest(dst []byte, num protowire.Number, d runtime.Digest) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, num, protowire.BytesType), d[:])
 }
 
+// appendTrace writes a trace context in 25 bytes: the trace's ID, the span's ID and the flags; nothing for none.
+func appendTrace(dst []byte, num protowire.Number, c runtime.TraceContext) []byte {
+	if c.IsZero() {
+		return dst
+	}
+	dst = protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), traceLen)
+	return append(append(append(dst, c.TraceID[:]...), c.SpanID[:]...), c.Flags)
+}
+
+const traceLen = 16 + 8 + 1
+
 func appendObjectHead(dst []byte, num protowire.Number, object []byte) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(len(object)))
 }
@@ -129,6 +140,17 @@ func (d *decoder) bytes() []byte {
 		return nil
 	}
 	return d.view
+}
+
+func (d *decoder) trace() (c runtime.TraceContext) {
+	var b [traceLen]byte
+	d.fixed(b[:])
+	if copy(c.TraceID[:], b[:16]); c.IsZero() {
+		return c
+	}
+	copy(c.SpanID[:], b[16:24])
+	c.Flags = b[24]
+	return c
 }
 
 func (d *decoder) fixed(dst []byte) {

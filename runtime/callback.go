@@ -19,6 +19,7 @@ type Callback struct {
 	RunID          RunID         // the run, instead of the foreign ID; zero: the foreign ID says
 	Payload        []byte        // raw: each handler of the status gets all of it, in order, until one answers otherwise than skip
 	IdempotencyKey string        // a repetition under the same key answers as the first; empty: none
+	Trace          TraceContext  // the trace that its handling belongs to; zero: none
 	Wait           time.Duration // how long to wait until it is handled; 0: only until it is durable
 }
 
@@ -178,7 +179,7 @@ func (s *shard) takeIn(c *Callback, handled chan<- HistoryEntry) (CallbackID, *H
 		r.next = r.rec
 		r.next.Owner, r.next.UpdatedAt, r.next.Callbacks = s.epoch, now, id.Number
 		r.next.Pending = append(slices.Clone(r.rec.Pending), Pending{
-			Kind: PendingCallback, Callback: id.Number, Due: now, Attempt: 1, Taken: true,
+			Kind: PendingCallback, Callback: id.Number, Due: now, Attempt: 1, Taken: true, Trace: c.Trace,
 		})
 		r.batch.Prev, r.batch.Next, r.batch.Payload = &r.rec, &r.next, c.Payload
 		if r.batch.Payload == nil {

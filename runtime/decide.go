@@ -68,9 +68,10 @@ func (r *Record) find(w Work) int {
 
 // Decision is one outcome to be turned into the next version of a run.
 type Decision struct {
-	Record   *Record   // as the store has it; it Holds the work
-	Workflow *Workflow // the graph that the handler came from
-	Handler  *Handler  // the handler that ran
+	Record   *Record      // as the store has it; it Holds the work
+	Workflow *Workflow    // the graph that the handler came from
+	Handler  *Handler     // the handler that ran
+	Trace    TraceContext // of its invocation
 	Work     Work
 	Outcome  *Outcome  // what it decided
 	Armed    []Pending // of HandlerTimer: the timeouts that were computed
@@ -132,7 +133,7 @@ func Decide(d *Decision, next *Record, b *Batch) {
 	}
 	b.History = append(b.History, line)
 	if !line.Failed {
-		addIntents(b, next, "", d.Outcome.Intents, d.Now)
+		addIntents(b, next, "", d.Outcome.Intents, d.Trace, d.Now)
 	}
 	conclude(d.Record, next, d.Workflow, d.Now, b)
 }
@@ -428,12 +429,12 @@ func addHooks(b *Batch, next *Record, w *Workflow, event HookEvent, now time.Tim
 
 // addIntents adds a task for each run that a handler wishes to trigger. prefix tells apart those of several handlers that a
 // version has: its hooks, and what made it.
-func addIntents(b *Batch, next *Record, prefix string, intents []Intent, now time.Time) {
+func addIntents(b *Batch, next *Record, prefix string, intents []Intent, trace TraceContext, now time.Time) {
 	for i := range intents {
 		intent := intents[i]
 		b.AddTasks = append(b.AddTasks, Task{
 			Due: now, Kind: TaskIntent, RunID: next.RunID, Version: next.Version, Name: fmt.Sprint(prefix, i+1),
-			Intent: &intent,
+			Intent: &intent, Trace: trace,
 		})
 	}
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Streamer Streamer
 	// Relay bounds the batches that go to the Streamer.
 	Relay RelayOptions
+	// Tracer records what is done as spans of distributed traces. Defaults to none.
+	Tracer Tracer
 	// SideWorkers is how many tasks beside the runs are done at a time: hooks, intents, erasures, schedules. Defaults to 16.
 	SideWorkers int
 	// Window is how many ready runs of one status are kept in memory; the rest wait in the store. Defaults to 1,024.

@@ -57,14 +57,15 @@ func (o *Outcome) Reset() {
 // Invocation is one call of a handler.
 type Invocation struct {
 	Handler  *Handler
-	Record   *Record   // to be read during the call only, and not changed
-	Attempt  uint32    // of this task, from 1
-	Payload  []byte    // of a callback: raw; to be read during the call only
-	Callback uint64    // of a callback: its number in the run, from 1; else 0
-	Slot     time.Time // of a filter: the schedule's slot; else zero
-	Now      time.Time // when the call starts
-	Deadline time.Time // when it is ended
-	Seen     Settler   // what the handler may have seen, for effects outside; nil: nothing that is not durable
+	Record   *Record      // to be read during the call only, and not changed
+	Attempt  uint32       // of this task, from 1
+	Payload  []byte       // of a callback: raw; to be read during the call only
+	Callback uint64       // of a callback: its number in the run, from 1; else 0
+	Slot     time.Time    // of a filter: the schedule's slot; else zero
+	Now      time.Time    // when the call starts
+	Deadline time.Time    // when it is ended
+	Trace    TraceContext // the place in a distributed trace that what it does outside is a part of; zero for none
+	Seen     Settler      // what the handler may have seen, for effects outside; nil: nothing that is not durable
 }
 
 // Settler lets an invocation have effects outside of the engine, for which everything behind them must be durable.

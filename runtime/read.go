@@ -161,6 +161,7 @@ func (e *Engine) shardEvents(ctx context.Context, s *shard, at *LSN, buf []Event
 		if err := e.durable(ctx, s, events[len(events)-1].LSN); err != nil {
 			return err
 		}
+		e.traceEvents(events)
 		for i := range events {
 			*at = events[i].LSN
 			if err := yield(&events[i]); err != nil {

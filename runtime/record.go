@@ -72,6 +72,8 @@ type Record struct {
 	ResumeAt time.Time  // when a run paused by an error resumes by itself
 	ExpireAt time.Time  // when a run that has ended is removed
 
+	Trace TraceContext // the trace that it was given; zero for none
+
 	Reason    string // of the pause, the cancellation or the last failed attempt
 	Digest    Digest // of the module whose handler made this version
 	Pinned    Digest // of the definition that the run began with and is bound to; zero: it goes by the newest
@@ -92,11 +94,12 @@ const (
 // Pending is something to be done to a run besides its step: a timeout that is not yet due, or a callback that was taken in.
 type Pending struct {
 	Kind     PendingKind
-	Name     string    // of a timeout
-	Callback uint64    // of a callback
-	Due      time.Time // when it is to be done; a failed attempt moves it on
-	Attempt  uint32    // from 1; counted before the invocation
-	Taken    bool      // its time has come: it is a task
+	Name     string       // of a timeout
+	Callback uint64       // of a callback
+	Due      time.Time    // when it is to be done; a failed attempt moves it on
+	Attempt  uint32       // from 1; counted before the invocation
+	Taken    bool         // its time has come: it is a task
+	Trace    TraceContext // that a callback was given; zero for none
 }
 
 // Ready reports whether the record is a task that may run now: for its step, or for something pending.
@@ -209,13 +212,14 @@ type Event struct {
 	Previous  string   // the status before; "" for the first version
 	Was       RunState // the run state before; 0 for the first version
 	Time      time.Time
+	Trace     TraceContext // the trace that the run belongs to; zero for none
 }
 
 // NewEvent returns the event that a change from prev to next makes, which has another version; prev is nil for a new run.
 func NewEvent(lsn LSN, prev, next *Record) Event {
 	e := Event{
 		LSN: lsn, RunID: next.RunID, Version: next.Version, Workflow: next.Workflow, ForeignID: next.ForeignID,
-		State: next.State, Status: next.Status, Time: next.UpdatedAt,
+		State: next.State, Status: next.Status, Time: next.UpdatedAt, Trace: next.Trace,
 	}
 	if prev != nil {
 		e.Previous, e.Was = prev.Status, prev.State

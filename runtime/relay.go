@@ -59,6 +59,7 @@ func (s *shard) relay(ctx context.Context) error {
 		if page, err = e.store.Events(s.id, at, batch, slices.Grow(page[:0], batch)); err != nil {
 			return fmt.Errorf("runtime: relay of shard %d: %w", s.id, err)
 		}
+		e.traceEvents(page)
 		full := len(page) == batch
 		page = slices.DeleteFunc(page, func(ev Event) bool { return ev.LSN > upTo })
 		if full && len(page) > 0 {

@@ -207,14 +207,15 @@ func (s *shard) doHook(t *Task) error {
 			Cause: CauseHook, Handler: t.Name, Failed: true, Reason: "no module has this hook any more",
 		})
 	}
-	out, took, err := s.tryTask(t, h, &Invocation{Handler: h, Record: t.Record})
+	in := &Invocation{Handler: h, Record: t.Record}
+	out, took, err := s.tryTask(t, h, in)
 	if err != nil || out == nil {
 		return err
 	}
 	line := HistoryEntry{Cause: CauseHook, Handler: h.Name, Attempt: t.Attempt, Digest: h.Digest, Took: took, Fuel: out.Fuel}
 	if out.Kind == OutcomeDone {
 		b := &Batch{DropTask: t, Log: logOf(t.Record, h, t.Attempt, out.Logs, e.now())}
-		addIntents(b, t.Record, "hook/"+h.Name+"/", out.Intents, s.engine.now())
+		addIntents(b, t.Record, "hook/"+h.Name+"/", out.Intents, in.Trace, s.engine.now())
 		return s.conclude(b, t.RunID, &line)
 	}
 	return s.failTask(t, h, t.Record, out, &line)
@@ -249,7 +250,7 @@ func (s *shard) tryTask(t *Task, h *Handler, in *Invocation) (*Outcome, time.Dur
 	var out Outcome
 	in.Attempt, in.Now, in.Slot, in.Seen = t.Attempt, e.now(), t.Slot, s
 	in.Deadline = in.Now.Add(e.timeout(h))
-	if err := e.call(in, &out); err != nil {
+	if err := e.call(in, TraceContext{}, &out); err != nil {
 		if e.ctx.Err() != nil {
 			return nil, 0, nil
 		}
@@ -278,9 +279,12 @@ func (s *shard) doIntent(t *Task) error {
 	e := s.engine
 	line := HistoryEntry{Cause: CauseIntent, Handler: t.Intent.Workflow, Attempt: t.Attempt + 1}
 	id, _ := t.RunID.MarshalText()
+	span := e.traceIntent(t)
+	defer func() { e.traceDelivered(span, &line) }()
 	target, done, err := e.trigger(&Trigger{
 		Workflow: t.Intent.Workflow, ForeignID: t.Intent.ForeignID, Object: t.Intent.Object, StartAt: t.Intent.StartAt,
-		IdempotencyKey: fmt.Sprintf("intent:%s/%d/%s", id, t.Version, t.Name), cause: CauseIntent, by: string(id),
+		IdempotencyKey: fmt.Sprintf("intent:%s/%d/%s", id, t.Version, t.Name), Trace: span.Trace,
+		cause: CauseIntent, by: string(id),
 	})
 	if target != nil {
 		if derr := e.observed(e.ctx, target); derr != nil {
@@ -296,6 +300,7 @@ func (s *shard) doIntent(t *Task) error {
 	case errors.As(err, &busy):
 		line.Reason = "already in progress: run " + busy.RunID.String()
 	case errors.As(err, &unknown) && t.Attempt < DefaultRetry().Attempts:
+		line.Failed, line.Reason = true, err.Error()
 		t2 := *t
 		t2.Attempt++
 		t2.Due = e.now().Add(DefaultRetry().Wait(t2.Attempt, e.share()))

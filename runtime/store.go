@@ -81,11 +81,12 @@ type Task struct {
 	Name    string // of TaskHook the handler's; of TaskIntent its number, of a hook's after "hook/<name>/"; of TaskSchedule the schedule's
 	Attempt uint32 // attempts that have begun
 
-	On       HookEvent // of TaskHook
-	Record   *Record   // of TaskHook: as of Version
-	Intent   *Intent   // of TaskIntent
-	Workflow string    // of TaskSchedule
-	Slot     time.Time // of TaskSchedule
+	On       HookEvent    // of TaskHook
+	Record   *Record      // of TaskHook: as of Version
+	Intent   *Intent      // of TaskIntent
+	Workflow string       // of TaskSchedule
+	Slot     time.Time    // of TaskSchedule
+	Trace    TraceContext // of TaskIntent: of the invocation that asked; zero for none
 }
 
 // Idempotency is what is kept of a request that carried an idempotency key. A key is scoped to a workflow and a foreign ID.

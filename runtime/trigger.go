@@ -22,10 +22,11 @@ const (
 // Trigger asks for a new run.
 type Trigger struct {
 	Workflow       string
-	ForeignID      string // the client's own name for what the run is about; at most one active run has it
-	Object         []byte // one JSON value; empty: null. The engine keeps a copy
-	StartAt        string // the status to begin in; empty: the workflow's start
-	IdempotencyKey string // a repetition under the same key answers with the same run; empty: none
+	ForeignID      string       // the client's own name for what the run is about; at most one active run has it
+	Object         []byte       // one JSON value; empty: null. The engine keeps a copy
+	StartAt        string       // the status to begin in; empty: the workflow's start
+	IdempotencyKey string       // a repetition under the same key answers with the same run; empty: none
+	Trace          TraceContext // the trace that the run continues; zero: none
 
 	cause    CauseKind // zero: CauseTrigger
 	by       string    // of CauseIntent: the run that asked
@@ -90,6 +91,7 @@ func (e *Engine) trigger(t *Trigger) (*shard, Triggered, error) {
 // REQUIRES: s.mu
 func (s *shard) trigger(t *Trigger, alongside func(id RunID, b *Batch)) (Triggered, error) {
 	e := s.engine
+	began := e.now()
 	request := t.digest()
 	known, err := s.remembered(t.Workflow, t.ForeignID, t.IdempotencyKey, request)
 	switch {
@@ -101,7 +103,7 @@ func (s *shard) trigger(t *Trigger, alongside func(id RunID, b *Batch)) (Trigger
 		done := Triggered{Repeated: true}
 		return done, e.store.Record(known.RunID, &done.Record)
 	}
-	id := NewRunID(e.now(), SlotOf(t.Workflow, t.ForeignID), e.opt.Random())
+	id := NewRunID(began, SlotOf(t.Workflow, t.ForeignID), e.opt.Random())
 	latest, err := e.store.Latest(t.Workflow, t.ForeignID)
 	switch {
 	case err == nil:
@@ -129,7 +131,12 @@ func (s *shard) trigger(t *Trigger, alongside func(id RunID, b *Batch)) (Trigger
 	if alongside != nil {
 		alongside(id, &r.batch)
 	}
-	return s.begin(r)
+	cause := r.batch.History[0].Cause
+	done, err := s.begin(r)
+	if err == nil {
+		e.traceTriggered(&done.Record, cause, t.Trace, began)
+	}
+	return done, err
 }
 
 // first fills r.next and r.batch with the first version of a run.
@@ -137,7 +144,7 @@ func (s *shard) first(r *run, id RunID, t *Trigger, at entry) {
 	now := id.Time()
 	r.next = Record{
 		RunID: id, Workflow: t.Workflow, ForeignID: t.ForeignID, State: Initiated, Version: 1, Owner: s.epoch, Pinned: at.pinned,
-		CreatedAt: now, UpdatedAt: now, Object: append(r.rec.Object[:0], t.Object...),
+		CreatedAt: now, UpdatedAt: now, Trace: s.engine.keepTrace(id, t.Trace), Object: append(r.rec.Object[:0], t.Object...),
 	}
 	r.next.enter(at.status, now)
 	line := HistoryEntry{

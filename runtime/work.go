@@ -274,7 +274,7 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 func (e *Engine) invoke(r *run, h *Handler) error {
 	now := e.now()
 	r.inv.Handler, r.inv.Now, r.inv.Deadline = h, now, now.Add(e.timeout(h))
-	return e.call(&r.inv, &r.out)
+	return e.call(&r.inv, r.rec.cameWith(r.work), &r.out)
 }
 
 // timeout returns how long one invocation of a handler may take.
@@ -285,19 +285,26 @@ func (e *Engine) timeout(h *Handler) time.Duration {
 	return e.tuned.Load().StepTimeout
 }
 
-// call calls a handler. Whatever it does wrong is an outcome; an error means that the call is void.
-func (e *Engine) call(in *Invocation, out *Outcome) (err error) {
+// call calls a handler, as a span of its trace. came is the trace of the callback that is handled, if it had one.
+func (e *Engine) call(in *Invocation, came TraceContext, out *Outcome) error {
+	span := e.traceCall(in, came)
+	err := e.guarded(in, out)
+	e.traceEnded(span, out, err)
+	return err
+}
+
+// guarded calls a handler. Whatever it does wrong is an outcome; an error means that the call is void.
+func (e *Engine) guarded(in *Invocation, out *Outcome) (err error) {
 	out.Reset()
 	defer func() {
 		if p := recover(); p != nil {
 			out.Kind, out.Reason = OutcomeError, fmt.Sprintf("panic: %v", p)
-			e.opt.Logger.Error("a native handler panicked", "run_id", in.Record.RunID, "workflow", in.Handler.Workflow,
+			e.opt.Logger.Error("a native handler panicked", "run_id", in.Record.RunID, "trace_id", in.Trace.ID(), "workflow", in.Handler.Workflow,
 				"kind", in.Handler.Kind.String(), "handler", in.Handler.Name, "panic", p, "stack", string(debug.Stack()))
 			err = nil
 		}
 	}()
-	err = in.Handler.Invoker.Invoke(e.ctx, in, out)
-	return err
+	return in.Handler.Invoker.Invoke(e.ctx, in, out)
 }
 
 // postponed is how long a run waits whose invocation the host refused.
@@ -306,7 +313,7 @@ const postponed = time.Second
 // postpone puts off the work of a run whose invocation the host refused for reasons of its own. The attempt does not count.
 func (s *shard) postpone(r *run, cause error) {
 	e := s.engine
-	e.opt.Logger.Warn("an invocation was refused and is put off", "run_id", r.rec.RunID, "workflow", r.rec.Workflow,
+	e.opt.Logger.Warn("an invocation was refused and is put off", "run_id", r.rec.RunID, "trace_id", r.inv.Trace.ID(), "workflow", r.rec.Workflow,
 		"status", r.rec.Status, "error", cause)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,7 +344,7 @@ func (s *shard) settle(r *run, w *Workflow, q *queue) bool {
 		return false
 	}
 	r.decision = Decision{
-		Record: &r.rec, Workflow: w, Handler: r.inv.Handler, Work: r.work, Outcome: &r.out, Armed: r.armed, Owner: s.epoch,
+		Record: &r.rec, Workflow: w, Handler: r.inv.Handler, Trace: r.inv.Trace, Work: r.work, Outcome: &r.out, Armed: r.armed, Owner: s.epoch,
 		Now: now, Took: took, Share: share, Rules: e.rules(),
 	}
 	Decide(&r.decision, &r.next, &r.batch)

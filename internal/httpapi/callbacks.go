@@ -50,6 +50,7 @@ type CallbackResult struct {
 // CallbackOptions are what is common to both ways to name a run.
 type CallbackOptions struct {
 	IdempotencyKey string   `header:"Idempotency-Key" doc:"Makes the request safe to repeat. At most 256 bytes."`
+	TraceParent    string   `header:"traceparent" doc:"W3C Trace Context: the callback's handling is a part of this trace. A malformed one is ignored."`
 	Wait           duration `query:"wait" doc:"How long to wait until it is handled. Defaults to 10s."`
 	RawBody        []byte
 }
@@ -97,7 +98,7 @@ func (s *Server) callBack(ctx context.Context, c *runtime.Callback, in *Callback
 	if err != nil {
 		return nil, err
 	}
-	c.Payload, c.IdempotencyKey, c.Wait = in.RawBody, in.IdempotencyKey, wait
+	c.Payload, c.IdempotencyKey, c.Trace, c.Wait = in.RawBody, in.IdempotencyKey, traceOf(in.TraceParent), wait
 	whole, end := s.untilDraining(ctx)
 	defer end()
 	done, err := s.opt.Engine.Callback(whole, *c)

@@ -52,6 +52,7 @@ type TriggerRequest struct {
 type triggerInput struct {
 	Workflow       string `path:"workflow"`
 	IdempotencyKey string `header:"Idempotency-Key" doc:"Makes the request safe to repeat. At most 256 bytes."`
+	TraceParent    string `header:"traceparent" doc:"W3C Trace Context: the run continues this trace. A malformed one is ignored."`
 	RawBody        []byte `contentType:"application/json"`
 }
 
@@ -68,12 +69,18 @@ func (s *Server) trigger(ctx context.Context, in *triggerInput) (*triggerOutput,
 	}
 	done, err := s.opt.Engine.Trigger(ctx, runtime.Trigger{
 		Workflow: in.Workflow, ForeignID: body.ForeignID, Object: body.Object, StartAt: body.StartAt,
-		IdempotencyKey: in.IdempotencyKey,
+		IdempotencyKey: in.IdempotencyKey, Trace: traceOf(in.TraceParent),
 	})
 	if err != nil {
 		return nil, problemOf(err)
 	}
 	return triggered(&done), nil
+}
+
+// traceOf reads the header traceparent. W3C Trace Context has a malformed one ignored.
+func traceOf(header string) runtime.TraceContext {
+	c, _ := runtime.ParseTraceParent(header)
+	return c
 }
 
 func triggered(done *runtime.Triggered) *triggerOutput {

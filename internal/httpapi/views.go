@@ -28,6 +28,7 @@ type Run struct {
 	Digest     string          `json:"digest,omitempty" doc:"SHA-256 of the module that made this version."`
 	CreatedAt  time.Time       `json:"created_at" doc:"When it was triggered."`
 	UpdatedAt  time.Time       `json:"updated_at" doc:"When it last changed."`
+	Trace      string          `json:"traceparent,omitempty" doc:"W3C Trace Context: the trace that it was given; absent when it was given none."`
 	Object     json.RawMessage `json:"object" doc:"Its object: any JSON value."`
 
 	Timers    []Timer           `json:"timers,omitempty" nullable:"false" doc:"Its timeouts, as they fall due."`
@@ -54,7 +55,7 @@ func viewRun(r *runtime.Record) Run {
 		State: r.State.String(), Status: r.Status, Version: r.Version, Attempt: r.Attempt,
 		Parked: r.Parked, NotBefore: r.NotBefore, PauseCause: r.Pause.String(), ResumeAt: r.ResumeAt, ExpireAt: r.ExpireAt,
 		Reason: r.Reason, Digest: r.Digest.String(), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-		Object: r.Object,
+		Trace: r.Trace.String(), Object: r.Object,
 	}
 	for i := range r.Pending {
 		switch p := &r.Pending[i]; p.Kind {
@@ -178,11 +179,12 @@ type Event struct {
 	Status    string    `json:"status" doc:"The status after the change."`
 	Previous  string    `json:"previous,omitempty" doc:"The status before; absent for the first version."`
 	Time      time.Time `json:"time"`
+	Trace     string    `json:"traceparent,omitempty" doc:"W3C Trace Context: the trace that the run belongs to; absent when it belongs to none."`
 }
 
 func viewEvent(e *runtime.Event) Event {
 	return Event{
 		ID: e.ID(), RunID: e.RunID.String(), Version: e.Version, Workflow: e.Workflow, ForeignID: e.ForeignID,
-		State: e.State.String(), Status: e.Status, Previous: e.Previous, Time: e.Time,
+		State: e.State.String(), Status: e.Status, Previous: e.Previous, Time: e.Time, Trace: e.Trace.String(),
 	}
 }

@@ -247,10 +247,10 @@ func testRecord(s *storeTest) {
 	full.Reason, full.Digest = "the card was refused", runtime.Digest{1, 31: 9}
 	full.UpdatedAt, full.Object = s.now.Add(time.Nanosecond), bytes.Repeat([]byte("x"), 100_000)
 	full.Task, full.Owner, full.Arming, full.Callbacks, full.Lines = 1<<58, 1<<57, true, 1<<56, 1<<31
-	full.ExpireAt, full.Pinned = s.now.Add(2*time.Hour), runtime.Digest{7, 31: 8}
+	full.ExpireAt, full.Pinned, full.Trace = s.now.Add(2*time.Hour), runtime.Digest{7, 31: 8}, someTrace(3)
 	full.Pending = []runtime.Pending{
 		{Kind: runtime.PendingTimeout, Name: strings.Repeat("t", 64), Due: s.now.Add(time.Hour), Attempt: 1 << 31},
-		{Kind: runtime.PendingCallback, Callback: 1 << 55, Due: time.Unix(-1, 1).UTC(), Taken: true},
+		{Kind: runtime.PendingCallback, Callback: 1 << 55, Due: time.Unix(-1, 1).UTC(), Taken: true, Trace: someTrace(7)},
 		{},
 	}
 	s.apply(s.shard(full), &runtime.Batch{Next: full})
@@ -510,9 +510,16 @@ func testIdempotency(s *storeTest) {
 	}
 }
 
+// someTrace returns a trace context that differs for each seed.
+func someTrace(seed byte) runtime.TraceContext {
+	return runtime.TraceContext{TraceID: [16]byte{seed, 15: 0xff}, SpanID: [8]byte{0xfe, 7: seed}, Flags: 1}
+}
+
 func testEvents(s *storeTest) {
-	r := s.create("orders", "1", "created")
+	r := s.newRun("orders", "1", "created")
+	r.Trace = someTrace(5)
 	shard := s.shard(r)
+	s.apply(shard, &runtime.Batch{Next: r})
 	base := s.epochs[shard].Base()
 	retry := r.Clone()
 	retry.Attempt++
@@ -521,11 +528,11 @@ func testEvents(s *storeTest) {
 	want := []runtime.Event{
 		{
 			LSN: base + 1, RunID: r.RunID, Version: 1, Workflow: "orders", ForeignID: "1", State: runtime.Initiated, Status: "created",
-			Time: r.UpdatedAt,
+			Time: r.UpdatedAt, Trace: r.Trace,
 		},
 		{
 			LSN: base + 3, RunID: r.RunID, Version: 2, Workflow: "orders", ForeignID: "1", State: runtime.Running, Status: "paid",
-			Previous: "created", Was: runtime.Initiated, Time: paid.UpdatedAt,
+			Previous: "created", Was: runtime.Initiated, Time: paid.UpdatedAt, Trace: r.Trace,
 		},
 	}
 	events, err := s.Events(shard, 0, 10, nil)

@@ -65,6 +65,8 @@ const (
 	FieldHTTPHead       Field = 17 // text: status and headers of the answer to the last http_send, a line each
 	FieldHTTPBody       Field = 18 // bytes: the body of that answer
 	FieldFailure        Field = 19 // text: why the last call of a capability was refused or failed
+
+	FieldTraceParent Field = 32 // text: a W3C traceparent, of this invocation; absent when the run belongs to no trace
 )
 
 // Outputs. A later write of the same field replaces the earlier one.
@@ -118,6 +120,8 @@ func (f Field) String() string {
 		return "http_body"
 	case FieldFailure:
 		return "failure"
+	case FieldTraceParent:
+		return "trace_parent"
 	case FieldNewObject:
 		return "new_object"
 	case FieldNewStatus:

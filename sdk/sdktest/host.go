@@ -39,6 +39,9 @@ func Deadline(at time.Time) Option { return instant(abi.FieldDeadline, at) }
 // IdempotencyKey sets the task's key. Defaults to "<run ID>/1/step/<status>" with the default run ID.
 func IdempotencyKey(key string) Option { return text(abi.FieldIdempotencyKey, key) }
 
+// TraceParent sets the traceparent that sdk.TraceParent returns. Defaults to none.
+func TraceParent(header string) Option { return text(abi.FieldTraceParent, header) }
+
 func text(field abi.Field, value string) Option { return raw(field, []byte(value)) }
 
 func raw(field abi.Field, value []byte) Option {

@@ -20,7 +20,13 @@ var flow = sdk.NewWorkflow[object, string]("flow")
 
 var rawFlow = sdk.NewWorkflow[sdk.Raw, string]("raw")
 
+var tracedFlow = sdk.NewWorkflow[object, string]("traced")
+
 func init() {
+	tracedFlow.Step("a", func(ctx context.Context, r *sdk.Run[object, string]) (sdk.Outcome[string], error) {
+		r.Object.Next = sdk.TraceParent(ctx)
+		return r.To("b"), nil
+	}, "b")
 	flow.Step("a", func(_ context.Context, r *sdk.Run[object, string]) (sdk.Outcome[string], error) {
 		return r.To(r.Object.Next), nil
 	}, "b", "c")
@@ -111,4 +117,16 @@ func (f *failing) Helper() {}
 func (f *failing) Fatalf(format string, args ...any) {
 	*f.message = fmt.Sprintf(format, args...)
 	panic(stopped{})
+}
+
+func TestTraceParent(t *testing.T) {
+	const header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for want, opts := range map[string][]sdktest.Option{"": nil, header: {sdktest.TraceParent(header)}} {
+		if got := sdktest.Run(t, tracedFlow, "a", object{}, opts...); got.Object.Next != want {
+			t.Errorf("sdk.TraceParent answers %q, want %q", got.Object.Next, want)
+		}
+	}
+	if got := sdk.TraceParent(t.Context()); got != "" {
+		t.Errorf("of a context of nothing that runs it answers %q", got)
+	}
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Plugins Plugins `mapstructure:"plugins"`
 	Server  Server  `mapstructure:"server"`
 	Store   Store   `mapstructure:"store"`
+	Tracing Tracing `mapstructure:"tracing"`
 
 	// Workflows is what holds for single workflows, by name. Only the file has it: its keys are not known beforehand.
 	Workflows map[string]Workflow `mapstructure:"workflows"`
@@ -145,6 +146,14 @@ type Store struct {
 	Shards     int  `mapstructure:"shards"`      // fixed when the data directory is created
 }
 
+// Tracing configures where spans of distributed traces go.
+type Tracing struct {
+	Endpoint    string  `mapstructure:"endpoint"`     // URL of an OTLP/HTTP receiver; empty: no spans
+	Headers     string  `mapstructure:"headers"`      // sent with each request: "name=value, name=value"
+	SampleRatio float64 `mapstructure:"sample_ratio"` // of the traces that begin here, 0 to 1
+	ServiceName string  `mapstructure:"service_name"` // how the server calls itself
+}
+
 // Default returns the configuration of a server that was told nothing.
 func Default() Config {
 	return Config{
@@ -171,6 +180,7 @@ func Default() Config {
 		Server: Server{
 			AwaitMax: time.Minute, Listen: "127.0.0.1:8080", MaxBody: 2 * MiB, ShutdownTimeout: 30 * time.Second,
 		},
-		Store: Store{CacheBytes: 64 * MiB, Shards: 16},
+		Store:   Store{CacheBytes: 64 * MiB, Shards: 16},
+		Tracing: Tracing{SampleRatio: 1, ServiceName: "wfrt"},
 	}
 }

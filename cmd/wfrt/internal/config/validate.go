@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +96,7 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	size("store.cache_bytes", c.Store.CacheBytes, 1*MiB, 1*TiB)
 	between("store.shards", c.Store.Shards, 1, runtime.Slots)
 
+	c.validateTracing(check)
 	faults = append(faults, c.validateOverrides(where)...)
 
 	for _, name := range c.workflowNames() {
@@ -105,6 +108,37 @@ func (c *Config) validate(where origin, already Faults) Faults {
 		}
 	}
 	return faults
+}
+
+// validateTracing has check told what is wrong with where spans go.
+func (c *Config) validateTracing(check func(key string, ok bool, what, hint string)) {
+	t := &c.Tracing
+	endpoint, err := url.Parse(t.Endpoint)
+	check("tracing.endpoint", t.Endpoint == "" || err == nil && endpoint.Host != "" && (endpoint.Scheme == "http" || endpoint.Scheme == "https"),
+		fmt.Sprintf("%.80q is not the URL of a receiver", t.Endpoint), "write it as http://127.0.0.1:4318, or leave it empty to send none")
+	_, err = t.HeaderMap()
+	check("tracing.headers", err == nil, "is not a list of headers", `write it as "name=value, name=value"`)
+	check("tracing.sample_ratio", t.SampleRatio >= 0 && t.SampleRatio <= 1, fmt.Sprintf("is %g", t.SampleRatio), "use a number from 0 to 1")
+	check("tracing.service_name", t.ServiceName != "", "is empty", "name the service, as in wfrt")
+}
+
+var errHeaders = errors.New("is not a list of name=value")
+
+// HeaderMap returns the headers by name.
+func (t *Tracing) HeaderMap() (map[string]string, error) {
+	headers := map[string]string{}
+	for pair := range strings.SplitSeq(t.Headers, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		name = strings.TrimSpace(name)
+		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n:") {
+			return nil, errHeaders
+		}
+		headers[name] = strings.TrimSpace(value)
+	}
+	return headers, nil
 }
 
 // checkListen returns what is wrong with the address to listen on, or "". An address that others can reach wants a token.

@@ -127,7 +127,7 @@ func (s setting) set(raw any) error {
 
 // shown returns a value as a fault may show it.
 func (s setting) shown(raw any) string {
-	if s.key == "server.token" || s.key == "kafka.sasl.password" {
+	if s.key == "server.token" || s.key == "kafka.sasl.password" || s.key == "tracing.headers" {
 		return "(not shown)"
 	}
 	return fmt.Sprintf("%.80q", fmt.Sprint(raw))

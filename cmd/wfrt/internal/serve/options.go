@@ -15,17 +15,22 @@ import (
 
 // engineOptions is the engine's part of the configuration.
 func engineOptions(
-	cfg *config.Config, logger *slog.Logger, metrics *telemetry.Metrics, store runtime.Store, streamer runtime.Streamer,
+	opt Options, metrics *telemetry.Metrics, tracing *telemetry.Tracing, store runtime.Store, streamer runtime.Streamer,
 ) runtime.Options {
+	cfg := &opt.Config
 	e := &cfg.Engine
-	return runtime.Options{
-		AutoResume: orNever(e.AutoResume), ForgetAfter: e.ForgetAfter, Logger: logger, MaxObject: int(e.MaxObject), MaxVersions: uint64(e.MaxVersions),
+	o := runtime.Options{
+		AutoResume: orNever(e.AutoResume), ForgetAfter: e.ForgetAfter, Logger: opt.Logger, MaxObject: int(e.MaxObject), MaxVersions: uint64(e.MaxVersions),
 		Meter: metrics, NoHistoryObjects: !e.HistoryObjects, SideWorkers: e.SideWorkers, StepTimeout: e.StepTimeout, Store: store,
 		Streamer: streamer, Window: e.Window, Workers: e.Workers,
 		Relay: runtime.RelayOptions{
 			Backoff: cfg.Outbox.Backoff, Batch: cfg.Outbox.Batch, Linger: cfg.Outbox.Linger, Retention: orNever(cfg.Outbox.Retention),
 		},
 	}
+	if tracing != nil {
+		o.Tracer = tracing
+	}
+	return o
 }
 
 // orNever turns the 0 of the configuration, which says never or for ever, into the negative number that says so in Go.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
 	"github.com/wfrt/wfrt/host"
@@ -59,7 +60,14 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	defer kafka.close()
-	engine, err := runtime.New(engineOptions(cfg, opt.Logger, metrics, store, kafka.streamer()))
+	tracing, err := openTracing(ctx, opt)
+	if err != nil {
+		return err
+	}
+	if tracing != nil {
+		defer func() { closeTracing(ctx, opt, tracing) }()
+	}
+	engine, err := runtime.New(engineOptions(opt, metrics, tracing, store, kafka.streamer()))
 	if err != nil {
 		return err
 	}
@@ -123,6 +131,30 @@ func warnOfUnserved(logger *slog.Logger, cfg *config.Config, c *runtime.Catalog)
 		if c.Workflow(name) == nil {
 			logger.Warn("the configuration speaks of a workflow that no plugin serves", "workflow", name)
 		}
+	}
+}
+
+// openTracing returns what sends spans; nil when none are to be sent.
+func openTracing(ctx context.Context, opt Options) (*telemetry.Tracing, error) {
+	t := &opt.Config.Tracing
+	if t.Endpoint == "" {
+		return nil, nil
+	}
+	headers, err := t.HeaderMap()
+	if err != nil {
+		return nil, err
+	}
+	return telemetry.NewTracing(ctx, telemetry.TracingOptions{
+		Endpoint: t.Endpoint, Headers: headers, Logger: opt.Logger, Sample: t.SampleRatio, Service: t.ServiceName, Version: opt.Version.Version,
+	})
+}
+
+// closeTracing sends the last spans. That some are lost is no reason to fail.
+func closeTracing(ctx context.Context, opt Options, tracing *telemetry.Tracing) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := tracing.Close(ctx); err != nil {
+		opt.Logger.Warn("tracing did not end well", "error", err)
 	}
 }
 
