@@ -41,6 +41,30 @@ test: ## Run every test that needs no outside server
 race: ## Run the tests with the race detector
 	$(GO) test -race -short ./...
 
+# Apache Kafka's jars from Maven Central, and the tests that run it. Tests and brokers find the jars in .kafka/libs, or in KAFKA_LIBS.
+KAFKA_LIBS ?= $(CURDIR)/.kafka/libs
+export KAFKA_LIBS
+
+.PHONY: kafka-libs
+kafka-libs: $(KAFKA_LIBS)/.complete ## Fetch Apache Kafka (Maven, Java 17)
+
+$(KAFKA_LIBS)/.complete: internal/kafkatest/pom.xml
+	rm -rf $(KAFKA_LIBS)
+	mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(KAFKA_LIBS)
+	touch $@
+
+.PHONY: kafka-up
+kafka-up: kafka-libs ## Start Apache Kafka on 127.0.0.1:19092
+	$(GO) run ./internal/kafkatest/run up
+
+.PHONY: kafka-down
+kafka-down: ## Stop it; its data stays in .kafka/broker
+	$(GO) run ./internal/kafkatest/run down
+
+.PHONY: test-kafka
+test-kafka: kafka-libs ## Run the tests against Apache Kafka, which they start, kill and pause themselves
+	$(GO) test -tags kafka -p 1 -count 1 -timeout 30m -run 'ApacheKafka|Broker' ./internal/kafkatest ./kafkastreamer ./cmd/wfrt
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser of outside bytes for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

@@ -74,7 +74,8 @@ const (
 	headerContentType = "content-type"
 )
 
-// encode makes a record without a topic.
+// encode makes a record without a topic. Its timestamp will be that of its publication: brokers refuse one that is far from their own
+// clock, and remove records by it. ce_time is that of the event.
 func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 	first := len(p.headers)
 	header := func(key string, value []byte) {
@@ -102,7 +103,7 @@ func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 	header(headerContentType, w.fixed.contentType)
 	key := id[:len(id)-len(version)-1] // the run ID is what stands before the slash
 	return kgo.Record{
-		Key: key, Timestamp: e.Time, Headers: p.headers[first:len(p.headers):len(p.headers)],
+		Key: key, Headers: p.headers[first:len(p.headers):len(p.headers)],
 		Value: p.cut(func(b []byte) []byte { return appendBody(b, e, key, at) }),
 	}
 }

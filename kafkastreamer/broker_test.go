@@ -1,0 +1,15 @@
+//go:build kafka
+
+package kafkastreamer_test
+
+import (
+	"testing"
+
+	"github.com/wfrt/wfrt/internal/kafkatest"
+	"github.com/wfrt/wfrt/runtime/runtimetest"
+)
+
+func TestStreamerOnApacheKafka(t *testing.T) {
+	broker := kafkatest.Run(t, "")
+	runtimetest.TestStreamer(t, func(t *testing.T) runtimetest.StreamerUnderTest { return underTest(t, []string{broker.Addr}) })
+}
