@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"aead.dev/minisign"
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"crash":     scriptCrash,
 			"logged":    scriptLogged,
 			"field":     field,
+			"hangup":    scriptHangup,
 			"keypair":   keypair,
 			"sign":      sign,
 		},
@@ -146,6 +148,14 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 // scriptTerminate ends the server with SIGTERM and wants it to succeed.
 func scriptTerminate(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(ts.Value(serverKey{}).(*server).stop())
+}
+
+// scriptHangup asks the server to reload, with SIGHUP.
+func scriptHangup(ts *testscript.TestScript, neg bool, _ []string) {
+	if neg {
+		ts.Fatalf("hangup cannot be negated")
+	}
+	ts.Check(ts.Value(serverKey{}).(*server).process.Process.Signal(syscall.SIGHUP))
 }
 
 // scriptCrash ends the server with SIGKILL.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 
@@ -27,7 +29,8 @@ func (a *app) newServe() *cobra.Command {
 		Short: "Serve the plugins of a folder",
 		Long: `Serve every plugin of the plugins directory, and take new and replaced ones while serving. A flag wins over its WFRT_*
 environment variable, that over the configuration file, that over the default. SIGTERM and SIGINT end it in good order:
-what is under way ends first. A second signal ends it at once, and loses nothing that was acknowledged.`,
+what is under way ends first. A second signal ends it at once, and loses nothing that was acknowledged. SIGHUP reloads the
+configuration, file and environment alike, and looks for new plugins; docs/configuration.md says which keys take effect at once.`,
 		Example: `  wfrt serve
   wfrt serve --config /etc/wfrt.yaml --listen 127.0.0.1:9090`,
 		Args: cobra.NoArgs,
@@ -46,28 +49,35 @@ what is under way ends first. A second signal ends it at once, and loses nothing
 		bound[f.key] = flags.Lookup(f.name)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.Load(config.Sources{File: file, FileOptional: !flags.Changed("config"), Flags: bound})
-		if err != nil {
-			return err
-		}
-		return a.serve(cmd.Context(), cfg)
+		return a.serve(cmd.Context(), func() (config.Config, error) {
+			return config.Load(config.Sources{File: file, FileOptional: !flags.Changed("config"), Flags: bound})
+		})
 	}
 	return cmd
 }
 
-// serve runs a server until ctx ends.
-func (a *app) serve(ctx context.Context, cfg config.Config) error {
-	level, err := telemetry.ParseLevel(cfg.Log.Level)
+// serve runs a server until ctx ends. load loads its configuration, now and at each SIGHUP.
+func (a *app) serve(ctx context.Context, load func() (config.Config, error)) error {
+	reload := make(chan os.Signal, 1) // before anything else: a SIGHUP that nobody awaits ends the process
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
+	atFirst, err := telemetry.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(atFirst)
 	logger, err := telemetry.NewLogger(a.err, level, cfg.Log.Format)
 	if err != nil {
 		return err
 	}
 	v := buildVersions()
 	err = serve.Run(ctx, serve.Options{
-		Config: cfg, Logger: logger,
+		Config: cfg, Level: level, Load: load, Logger: logger, Reload: reload,
 		Version: httpapi.Version{Version: v.Version, Commit: v.Revision, Go: v.Go},
 		Ready: func(ready serve.Ready) {
 			if err := a.banner(&cfg, &ready); err != nil {

@@ -7,6 +7,7 @@
 //	workflows.go what the file says of single workflows
 //	overrides.go what the file says of single plugins, and what it grants them
 //	value.go     text and YAML values into typed fields
+//	reload.go    what of a new configuration a server takes over while it serves
 //	validate.go  what a well-typed value must also satisfy
 //	faults.go    what is reported
 //	size.go      sizes such as 64MiB
@@ -16,7 +17,8 @@ package config
 import "time"
 
 // Config is the whole configuration of a server. Its keys are those of config.yaml, which documents each of them; a test
-// holds the two together.
+// holds the two together. What has the tag reload:"at once" a server takes over while it serves (reload.go); all else at its next
+// start.
 type Config struct {
 	DataDir string  `mapstructure:"data_dir"` // folder of the store, the event log and the compiled modules; made if missing
 	Engine  Engine  `mapstructure:"engine"`
@@ -34,26 +36,26 @@ type Config struct {
 
 // Engine configures how runs are executed.
 type Engine struct {
-	AutoResume     time.Duration `mapstructure:"auto_resume"`     // rest of a run paused by an error; 0: it does not resume by itself
-	ForgetAfter    time.Duration `mapstructure:"forget_after"`    // of an idempotency key
-	HistoryObjects bool          `mapstructure:"history_objects"` // keep the object of every version
-	LagAlert       time.Duration `mapstructure:"lag_alert"`       // for steps that declare none; 0: never
-	MaxObject      Size          `mapstructure:"max_object"`      // of a run
-	MaxVersions    int           `mapstructure:"max_versions"`    // a run that reaches it is paused
-	Retention      time.Duration `mapstructure:"retention"`       // of runs that have ended, where nothing else says; 0: for ever
-	Retry          Retry         `mapstructure:"retry"`           // for steps that declare none
-	SideWorkers    int           `mapstructure:"side_workers"`    // tasks beside the runs at a time
-	StepTimeout    time.Duration `mapstructure:"step_timeout"`    // deadline of one invocation
-	Window         int           `mapstructure:"window"`          // ready runs of one status kept in memory
-	Workers        int           `mapstructure:"workers"`         // invocations at a time; 0: 16 for each processor
+	AutoResume     time.Duration `mapstructure:"auto_resume" reload:"at once"`     // rest of a run paused by an error; 0: it does not resume by itself
+	ForgetAfter    time.Duration `mapstructure:"forget_after" reload:"at once"`    // of an idempotency key
+	HistoryObjects bool          `mapstructure:"history_objects" reload:"at once"` // keep the object of every version
+	LagAlert       time.Duration `mapstructure:"lag_alert" reload:"at once"`       // for steps that declare none; 0: never
+	MaxObject      Size          `mapstructure:"max_object" reload:"at once"`      // of a run
+	MaxVersions    int           `mapstructure:"max_versions" reload:"at once"`    // a run that reaches it is paused
+	Retention      time.Duration `mapstructure:"retention" reload:"at once"`       // of runs that have ended, where nothing else says; 0: for ever
+	Retry          Retry         `mapstructure:"retry"`                            // for steps that declare none
+	SideWorkers    int           `mapstructure:"side_workers"`                     // tasks beside the runs at a time
+	StepTimeout    time.Duration `mapstructure:"step_timeout" reload:"at once"`    // deadline of one invocation
+	Window         int           `mapstructure:"window"`                           // ready runs of one status kept in memory
+	Workers        int           `mapstructure:"workers"`                          // invocations at a time; 0: 16 for each processor
 }
 
 // Retry configures how failed attempts are repeated.
 type Retry struct {
-	Attempts int           `mapstructure:"attempts"` // in all, the first included
-	Factor   float64       `mapstructure:"factor"`   // growth of the longest wait, ≥ 1
-	Initial  time.Duration `mapstructure:"initial"`  // the longest wait after the first failure
-	Max      time.Duration `mapstructure:"max"`      // the longest wait after any
+	Attempts int           `mapstructure:"attempts" reload:"at once"` // in all, the first included
+	Factor   float64       `mapstructure:"factor" reload:"at once"`   // growth of the longest wait, ≥ 1
+	Initial  time.Duration `mapstructure:"initial" reload:"at once"`  // the longest wait after the first failure
+	Max      time.Duration `mapstructure:"max" reload:"at once"`      // the longest wait after any
 }
 
 // Workflow is what holds for one workflow, whatever its plugin declares. What is nil the plugin decides.
@@ -96,16 +98,16 @@ type KafkaTLS struct {
 
 // Log configures the server's log, which goes to stderr.
 type Log struct {
-	Format string `mapstructure:"format"` // text or json
-	Level  string `mapstructure:"level"`  // debug, info, warn or error
+	Format string `mapstructure:"format"`                 // text or json
+	Level  string `mapstructure:"level" reload:"at once"` // debug, info, warn or error
 }
 
 // Outbox configures the relay and the event log.
 type Outbox struct {
-	Backoff   time.Duration `mapstructure:"backoff"`   // the longest pause while the streamer fails
-	Batch     int           `mapstructure:"batch"`     // events in one publication at most
-	Linger    time.Duration `mapstructure:"linger"`    // wait for a batch to fill
-	Retention time.Duration `mapstructure:"retention"` // of published events; 0: for ever
+	Backoff   time.Duration `mapstructure:"backoff" reload:"at once"`   // the longest pause while the streamer fails
+	Batch     int           `mapstructure:"batch" reload:"at once"`     // events in one publication at most
+	Linger    time.Duration `mapstructure:"linger" reload:"at once"`    // wait for a batch to fill
+	Retention time.Duration `mapstructure:"retention" reload:"at once"` // of published events; 0: for ever
 }
 
 // Plugins configures where plugins are found and what they may use.
@@ -115,7 +117,7 @@ type Plugins struct {
 	// Overrides is what holds for single plugins, by name. Only the file has it: its keys are not known beforehand.
 	Overrides map[string]Override `mapstructure:"overrides"`
 	// TrustedKeys are the keys of which one must have signed a module; none: every module is taken.
-	TrustedKeys TrustedKeys `mapstructure:"trusted_keys"`
+	TrustedKeys TrustedKeys `mapstructure:"trusted_keys" reload:"at once"`
 	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving
 }
 
@@ -131,13 +133,13 @@ type Limits struct {
 
 // Server configures the HTTP interface.
 type Server struct {
-	AwaitMax        time.Duration `mapstructure:"await_max"`        // the longest that one await request waits
-	Hosts           string        `mapstructure:"hosts"`            // names that clients use on a loopback address: "a, b"
-	Insecure        bool          `mapstructure:"insecure"`         // allow a non-loopback address without a token
-	Listen          string        `mapstructure:"listen"`           // host:port; port 0 takes a free one
-	MaxBody         Size          `mapstructure:"max_body"`         // of a request
-	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"` // for requests, and then for invocations
-	Token           string        `mapstructure:"token"`            // clients must send it; empty: none is needed
+	AwaitMax        time.Duration `mapstructure:"await_max" reload:"at once"`        // the longest that one await request waits
+	Hosts           string        `mapstructure:"hosts" reload:"at once"`            // names that clients use on a loopback address: "a, b"
+	Insecure        bool          `mapstructure:"insecure"`                          // allow a non-loopback address without a token
+	Listen          string        `mapstructure:"listen"`                            // host:port; port 0 takes a free one
+	MaxBody         Size          `mapstructure:"max_body" reload:"at once"`         // of a request
+	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout" reload:"at once"` // for requests, and then for invocations
+	Token           string        `mapstructure:"token" reload:"at once"`            // clients must send it; empty: none is needed
 }
 
 // Store configures the data directory.

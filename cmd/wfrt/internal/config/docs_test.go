@@ -52,7 +52,7 @@ func keyTable(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var table strings.Builder
-	table.WriteString("| key | environment | default | |\n| --- | --- | --- | --- |\n")
+	table.WriteString("| key | environment | default | takes effect | |\n| --- | --- | --- | --- | --- |\n")
 	var walk func(prefix string, group *yaml.Node)
 	walk = func(prefix string, group *yaml.Node) {
 		for i := 0; i < len(group.Content); i += 2 {
@@ -69,7 +69,11 @@ func keyTable(t *testing.T) string {
 			comment := strings.ReplaceAll(strings.TrimPrefix(name.HeadComment, "# "), "\n# ", " ")
 			comment, _, _ = strings.Cut(comment, " Defaults to ")
 			comment = strings.ReplaceAll(comment, "|", `\|`)
-			fmt.Fprintf(&table, "| `%s` | `%s` | `%s` | %s |\n", key, EnvName(key), written, comment)
+			effect := "next start"
+			if AtOnce(key) {
+				effect = "at once"
+			}
+			fmt.Fprintf(&table, "| `%s` | `%s` | `%s` | %s | %s |\n", key, EnvName(key), written, effect, comment)
 		}
 	}
 	walk("", document.Content[0])

@@ -11,8 +11,9 @@ import (
 
 // setting is one key and the field that holds it.
 type setting struct {
-	key   string        // "server.listen"
-	field reflect.Value // addressable
+	key    string        // "server.listen"
+	field  reflect.Value // addressable
+	atOnce bool          // a server takes a new value over while it serves
 }
 
 // settings returns the settings of c in the order of its fields. Setting a field changes c.
@@ -28,7 +29,7 @@ func appendSettings(dst []setting, prefix string, group reflect.Value) []setting
 			dst = appendSettings(dst, key+".", field)
 		case reflect.Map: // of names that are not known beforehand: workflows.go, overrides.go
 		default:
-			dst = append(dst, setting{key: key, field: field})
+			dst = append(dst, setting{key: key, field: field, atOnce: group.Type().Field(i).Tag.Get("reload") == "at once"})
 		}
 	}
 	return dst

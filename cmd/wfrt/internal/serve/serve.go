@@ -24,9 +24,12 @@ import (
 // Options says what to serve.
 type Options struct {
 	Config  config.Config
+	Level   *slog.LevelVar                // of the Logger; a reload sets it
+	Load    func() (config.Config, error) // loads the configuration once more; its Faults are logged
 	Logger  *slog.Logger
+	Ready   func(Ready)      // told once, when requests are answered
+	Reload  <-chan os.Signal // asks for a reload; nil: nobody does
 	Version httpapi.Version
-	Ready   func(Ready) // told once, when requests are answered
 }
 
 // Ready is what a server says of itself when it begins to answer.
@@ -71,10 +74,12 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err != nil {
 		return err
 	}
+	reloads := &reloader{opt: opt, engine: engine, metrics: metrics}
+	reloads.running.Store(cfg)
 	swaps := &swapCounter{}
 	hopt := hostOptions(cfg, opt.Logger)
 	hopt.InUse, hopt.Meter = inUse(ctx, store), swaps
-	hopt.OnCatalog = func(c *runtime.Catalog) { engine.SetCatalog(withRetention(c, cfg)) }
+	hopt.OnCatalog = func(c *runtime.Catalog) { engine.SetCatalog(withRetention(c, reloads.running.Load())) }
 	plugins, err := host.New(hopt)
 	if err != nil {
 		return err
@@ -83,6 +88,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err != nil {
 		return err
 	}
+	reloads.plugins, reloads.handler = plugins, handler
 	if err := errors.Join(metrics.WatchEngine(engine.Stats), metrics.WatchPlugins(swaps.stats(plugins))); err != nil {
 		return err
 	}
@@ -90,7 +96,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err := os.MkdirAll(cfg.Plugins.Dir, 0o750); err != nil {
 		return fmt.Errorf("serve: the plugins directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, stopAll(ctx, cfg, engine, plugins)) }()
+	defer func() { err = errors.Join(err, stopAll(ctx, reloads.running.Load(), engine, plugins)) }()
 	if err := plugins.Load(ctx); err != nil {
 		return err
 	}
@@ -109,6 +115,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		}
 	})
 	beside.Go(func() { kafka.check(ctx) })
+	beside.Go(func() { reloads.follow(ctx) })
 	if cfg.Plugins.Watch {
 		beside.Go(func() {
 			if err := plugins.Watch(ctx); err != nil {
