@@ -1,4 +1,5 @@
-// Package kafkastreamer publishes events to Kafka. It implements runtime.Streamer over franz-go.
+// Package kafkastreamer publishes events to Kafka and reads messages from it. It implements runtime.Streamer and runtime.Source over
+// franz-go.
 //
 // The way through the files:
 //
@@ -8,6 +9,8 @@
 //	alone.go     one record at a time, when a batch was too large
 //	page.go      events become records: keys, headers, bodies
 //	topics.go    which topics an event goes to, and their making
+//	source.go    a connector's messages, as a member of a consumer group
+//	reach.go     whether the brokers are reached, for errors that name them
 //
 // Invariants, each of which a bug would break silently:
 //

@@ -117,9 +117,11 @@ func (s *Store) writeBeside(sh *shard, b *runtime.Batch) error {
 		}
 	}
 	if b.Forget != nil {
-		return s.forget(sh, b.Forget)
+		if err := s.forget(sh, b.Forget); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.writeReceipts(sh, b)
 }
 
 // checkBatch refuses what no key could carry and what no reader would find again.
@@ -176,6 +178,9 @@ func (s *Store) checkBeside(number runtime.Shard, b *runtime.Batch) error {
 		}
 	}
 	if err := s.checkSchedules(number, b.PrevSchedule, b.NextSchedule); err != nil {
+		return err
+	}
+	if err := s.checkReceipts(number, b); err != nil {
 		return err
 	}
 	i := b.Remember

@@ -108,6 +108,8 @@ func (c *checker) shard(ctx context.Context, number runtime.Shard) error {
 		{kindRunTask, c.checkRunTask},
 		{kindSchedule, c.checkSchedule},
 		{kindEvent, c.checkEvent},
+		{kindReceipt, c.checkReceipt},
+		{kindParked, c.checkParked},
 	}
 	for _, pass := range passes {
 		err := scan(c.reader, appendPrefix(nil, number, pass.kind), func(key, value []byte) error {

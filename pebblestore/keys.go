@@ -26,6 +26,8 @@ const (
 	kindTrim        = "tm" // nothing: one row a shard
 	kindIdempotency = "id" // workflow, foreign ID, key
 	kindPinned      = "pn" // workflow, digest, run ID
+	kindReceipt     = "re" // connector, topic ID, partition, and of a receipt the offset; without it, up to where they are trimmed
+	kindParked      = "pk" // connector, topic ID, partition, offset
 
 	kindStore = "st" // under storeShard: format version and shard count
 	kindOpen  = "op" // under storeShard: there while the store is open

@@ -21,6 +21,9 @@ type Callback struct {
 	IdempotencyKey string        // a repetition under the same key answers as the first; empty: none
 	Trace          TraceContext  // the trace that its handling belongs to; zero: none
 	Wait           time.Duration // how long to wait until it is handled; 0: only until it is durable
+
+	origin *Origin // of a connector: the message that it is; nil: none
+	by     string  // of a connector: the message's place, for people
 }
 
 // CallbackID names a callback.
@@ -147,11 +150,16 @@ func (e *Engine) checkCallback(c *Callback) error {
 	return nil
 }
 
-// takeIn writes a callback to its run, and has handled told when it has been handled. It returns the line of history instead
+// takeIn writes a callback to its run, and has handled, if it is not nil, told when it has been handled. It returns the line of history instead
 // when it was handled before.
 func (s *shard) takeIn(c *Callback, handled chan<- HistoryEntry) (CallbackID, *HistoryEntry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.takeInLocked(c, handled)
+}
+
+// REQUIRES: s.mu
+func (s *shard) takeInLocked(c *Callback, handled chan<- HistoryEntry) (CallbackID, *HistoryEntry, error) {
 	var rec Record
 	if err := s.find(c, &rec); err != nil {
 		return CallbackID{}, nil, err
@@ -173,7 +181,9 @@ func (s *shard) takeIn(c *Callback, handled chan<- HistoryEntry) (CallbackID, *H
 		}
 	}
 	id := CallbackID{RunID: rec.RunID, Number: rec.Callbacks + 1}
-	s.call(id, handled)
+	if handled != nil {
+		s.call(id, handled)
+	}
 	_, err = s.changeLocked(rec.RunID, func(r *run) error {
 		now := s.engine.now()
 		r.next = r.rec
@@ -188,6 +198,14 @@ func (s *shard) takeIn(c *Callback, handled chan<- HistoryEntry) (CallbackID, *H
 		if c.IdempotencyKey != "" {
 			r.batch.Remember = s.remember(rec.Workflow, rec.ForeignID, c.IdempotencyKey, request)
 			r.batch.Remember.RunID, r.batch.Remember.Callback = rec.RunID, id.Number
+		}
+		if c.origin != nil {
+			r.batch.Receipt = c.origin
+			r.next.Lines++
+			r.batch.History = append(r.batch.History, HistoryEntry{
+				RunID: rec.RunID, Version: rec.Version, Line: r.next.Lines, Time: now, Cause: CauseConnector, By: c.by,
+				Callback: id.Number, State: rec.State, Status: rec.Status, Reason: "took in a callback",
+			})
 		}
 		return nil
 	})

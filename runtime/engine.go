@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ type Options struct {
 	AutoResume time.Duration
 	// Clock tells the time. Defaults to SystemClock.
 	Clock Clock
+	// Connectors are read while the engine runs. Defaults to none.
+	Connectors []Connector
 	// ForgetAfter is how long an idempotency key is kept. Defaults to 24 hours.
 	ForgetAfter time.Duration
 	// Logger takes what an operator should know. Defaults to discarding it.
@@ -89,6 +92,10 @@ func (o *Options) EnsureDefaults() {
 		o.Workers = 16 * runtime.GOMAXPROCS(0)
 	}
 	o.Relay.ensureDefaults()
+	o.Connectors = slices.Clone(o.Connectors)
+	for i := range o.Connectors {
+		o.Connectors[i].ensureDefaults()
+	}
 }
 
 // Validate reports all faults of the options at once. Call it after EnsureDefaults.
@@ -106,6 +113,11 @@ func (o *Options) Validate() error {
 	fault(o.SideWorkers < 0, "SideWorkers must not be negative")
 	fault(o.Window < 0, "Window must not be negative")
 	fault(o.Workers < 0, "Workers must not be negative")
+	for i := range o.Connectors {
+		faults = append(faults, o.Connectors[i].validate())
+		fault(slices.ContainsFunc(o.Connectors[:i], func(c Connector) bool { return c.Name == o.Connectors[i].Name }),
+			"two connectors have the name "+o.Connectors[i].Name)
+	}
 	return errors.Join(append(faults, o.Relay.validate())...)
 }
 
@@ -121,7 +133,9 @@ type Engine struct {
 	catalog    atomic.Pointer[Catalog]
 	ctx        context.Context //nolint:containedctx // the life of the engine's own goroutines, from Start to Stop
 	cancel     context.CancelFunc
-	scheduling sync.Mutex     // serializes changes of schedules
+	scheduling sync.Mutex // serializes changes of schedules
+	redriving  sync.Mutex // serializes what is done with parked messages
+	connectors []*connector
 	owned      sync.WaitGroup // relays, refills and tasks beside the runs
 	sideSlots  chan struct{}  // one for each task beside the runs that is being done
 	started    atomic.Bool
@@ -147,6 +161,9 @@ func New(opt Options) (*Engine, error) {
 	for i := range opt.Store.Shards() {
 		e.shards = append(e.shards, newShard(e, Shard(i)))
 	}
+	for _, c := range opt.Connectors {
+		e.connectors = append(e.connectors, newConnector(e, c))
+	}
 	return e, nil
 }
 
@@ -168,6 +185,11 @@ func (e *Engine) Start(ctx context.Context) error {
 		s.startTimers()
 	}
 	e.owned.Go(e.syncSchedules)
+	for _, c := range e.connectors {
+		if err := c.start(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -178,6 +200,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	if e.stopping.Swap(true) {
 		return nil
 	}
+	e.stopConnectors(ctx)
 	for _, s := range e.shards {
 		s.stopTimers()
 	}
@@ -195,6 +218,15 @@ func (e *Engine) Stop(ctx context.Context) error {
 		s.close()
 	}
 	return errors.Join(err, e.observedAll(context.WithoutCancel(ctx)))
+}
+
+// stopConnectors stops all of them at the same time, before anything else: what they have done can still be made durable.
+func (e *Engine) stopConnectors(ctx context.Context) {
+	var stopped sync.WaitGroup
+	for _, c := range e.connectors {
+		stopped.Go(func() { c.stop(ctx) })
+	}
+	stopped.Wait()
 }
 
 // Catalog returns what new invocations use.

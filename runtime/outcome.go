@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Outcome struct {
 	Due     time.Time     // of a HandlerTimer's OutcomeDone: when the timeout is due
 	Changed bool          // Object holds the run's new object; otherwise the object stays as it is
 	Object  []byte        // one JSON value when Changed; its buffer belongs to the caller of Invoke and is reused
+	Action  Action        // of a HandlerConnector's OutcomeDone: what becomes of the message; it aliases nothing
 	Intents []Intent      // runs to be triggered if the outcome is committed; not of an error
 	Logs    []LogLine     // what the handler logged, bounded by the host
 	Fuel    uint64        // what the invocation used, whatever came of it; 0 of native code
@@ -62,6 +64,7 @@ type Invocation struct {
 	Payload  []byte       // of a callback: raw; to be read during the call only
 	Callback uint64       // of a callback: its number in the run, from 1; else 0
 	Slot     time.Time    // of a filter: the schedule's slot; else zero
+	Message  *Message     // of a connector: to be read during the call only; else nil
 	Now      time.Time    // when the call starts
 	Deadline time.Time    // when it is ended
 	Trace    TraceContext // the place in a distributed trace that what it does outside is a part of; zero for none
@@ -89,7 +92,12 @@ func (in *Invocation) Settle(ctx context.Context) error {
 // AppendIdempotencyKey appends the key under which the invocation's outside effects are done at most once: "<run_id>/<version
 // that made the task>/<kind>/<handler>", and of a callback "/<number>"; of a filter the slot, in seconds since 1970, stands for the version. Every attempt of one task has the same, whatever happens
 // to the run in between.
+//
+// That of a connector's function is "<topic>/<partition>/<offset>/connector/<handler>".
 func (in *Invocation) AppendIdempotencyKey(dst []byte) []byte {
+	if m := in.Message; m != nil {
+		return fmt.Appendf(dst, "%s/%d/%d/%s/%s", m.Topic, m.Partition, m.Offset, in.Handler.Kind, in.Handler.Name)
+	}
 	dst, _ = in.Record.RunID.AppendText(dst)
 	version := in.Record.Version
 	switch in.Handler.Kind {
@@ -97,7 +105,7 @@ func (in *Invocation) AppendIdempotencyKey(dst []byte) []byte {
 		version = in.Record.Task
 	case HandlerCallback, HandlerTimeout, HandlerTimer:
 		version = in.Record.Entry
-	case HandlerHook, HandlerErase, HandlerFilter:
+	case HandlerHook, HandlerErase, HandlerFilter, HandlerConnector:
 	}
 	if in.Handler.Kind == HandlerFilter {
 		version = uint64(in.Slot.Unix())

@@ -41,6 +41,12 @@ type Batch struct {
 
 	Remember *Idempotency // a key to keep, with its TimerForget; nil for none
 	Forget   *Timer       // an idempotency key to remove with this timer of it; nil for none
+
+	Receipt      *Origin // a message whose effect the batch is; nil for none
+	DropReceipt  *Origin // a receipt to remove; nil for none. One that is not there is not missed.
+	TrimReceipts *Origin // everything of its partition before its offset is done: the receipts of that go; nil for none
+	Park         *Parked // a message to park; nil for none
+	Unpark       *Origin // a parked message to remove; nil for none. One that is not there is not missed.
 }
 
 // Reset empties the batch and keeps its buffers.
@@ -222,6 +228,38 @@ type EventLog interface {
 	TrimEvents(shard Shard, upTo LSN) error
 }
 
+// Parked is a message that no effect could be made of: it waits until a person has it tried again, or drops it.
+type Parked struct {
+	Origin
+	Topic    string
+	Key      []byte // nil: none
+	Value    []byte // nil: none
+	Headers  []Header
+	Time     time.Time // of the message
+	Cause    string    // why it is parked
+	Attempts uint32    // that were made
+	ParkedAt time.Time
+}
+
+// ReceiptReader finds what connectors have done. A receipt lies in the shard of its effect; a parked message in the shard of its
+// partition (Origin.Home).
+//
+// Receipt reports whether the shard holds a receipt of the message.
+//
+// Receipts appends to dst the offsets of the partition's receipts in all shards, in no order, and returns it with the highest offset that receipts were
+// trimmed to in any shard: all before it is done. Of the origin the offset is not looked at.
+//
+// Parked returns the parked messages of a connector ("" for every connector) that come after an origin (zero for the first) in
+// the order of Origin.Compare, at most limit.
+//
+// ParkedMessage returns one of them, or ErrNotFound.
+type ReceiptReader interface {
+	Receipt(shard Shard, o Origin) (bool, error)
+	Receipts(partition Origin, dst []int64) (trimmed int64, offsets []int64, err error)
+	Parked(connector string, after Origin, limit int) ([]Parked, error)
+	ParkedMessage(o Origin) (Parked, error)
+}
+
 // Store is all that the engine asks of a store.
 //
 // Shards returns the number of shards, fixed when the store was created: 1 to Slots.
@@ -234,6 +272,7 @@ type Store interface {
 	Reader
 	TaskReader
 	EventLog
+	ReceiptReader
 	Shards() int
 	Unclean() bool
 	Close() error

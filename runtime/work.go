@@ -288,13 +288,14 @@ func (e *Engine) timeout(h *Handler) time.Duration {
 // call calls a handler, as a span of its trace. came is the trace of the callback that is handled, if it had one.
 func (e *Engine) call(in *Invocation, came TraceContext, out *Outcome) error {
 	span := e.traceCall(in, came)
-	err := e.guarded(in, out)
+	err := e.guarded(e.ctx, in, out)
 	e.traceEnded(span, out, err)
 	return err
 }
 
-// guarded calls a handler. Whatever it does wrong is an outcome; an error means that the call is void.
-func (e *Engine) guarded(in *Invocation, out *Outcome) (err error) {
+// guarded calls a handler, under a context that ends with the engine or before. Whatever it does wrong is an outcome; an error
+// means that the call is void.
+func (e *Engine) guarded(ctx context.Context, in *Invocation, out *Outcome) (err error) {
 	out.Reset()
 	defer func() {
 		if p := recover(); p != nil {
@@ -304,7 +305,7 @@ func (e *Engine) guarded(in *Invocation, out *Outcome) (err error) {
 			err = nil
 		}
 	}()
-	return in.Handler.Invoker.Invoke(e.ctx, in, out)
+	return in.Handler.Invoker.Invoke(ctx, in, out)
 }
 
 // postponed is how long a run waits whose invocation the host refused.

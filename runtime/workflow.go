@@ -11,6 +11,7 @@ type Workflow struct {
 	Hooks     []*Handler         // of kind HandlerHook, in the order of their registration
 	Erase     *Handler           // makes what remains of an erased run's object; nil: DefaultErased remains
 	Schedules []ScheduleSpec     // those that the plugin declares
+	Connects  []*Handler         // of kind HandlerConnector: what connectors may have their messages mapped by
 	Retention time.Duration      // how long a run is kept after it has ended; 0: for ever
 	Pinned    bool               // a run finishes on the definition that it begins with
 
@@ -51,13 +52,14 @@ type HandlerKind uint8
 
 // Handler kinds. The numbers are not durable: names are.
 const (
-	HandlerStep     HandlerKind = iota // runs when a run is in its status; any outcome but OutcomeDone
-	HandlerCallback                    // takes a callback's payload; any outcome but OutcomeDone; OutcomeSkip passes it to the next
-	HandlerTimeout                     // runs when its timer is due; any outcome but OutcomeDone
-	HandlerTimer                       // says when a timeout is due: OutcomeDone with Outcome.Due, or OutcomeSkip for never
-	HandlerHook                        // sees a record that was made; OutcomeDone
-	HandlerErase                       // says what remains of an object: OutcomeDone with Outcome.Object
-	HandlerFilter                      // says whether a schedule's slot triggers: OutcomeDone, perhaps with Outcome.Object, or OutcomeSkip
+	HandlerStep      HandlerKind = iota // runs when a run is in its status; any outcome but OutcomeDone
+	HandlerCallback                     // takes a callback's payload; any outcome but OutcomeDone; OutcomeSkip passes it to the next
+	HandlerTimeout                      // runs when its timer is due; any outcome but OutcomeDone
+	HandlerTimer                        // says when a timeout is due: OutcomeDone with Outcome.Due, or OutcomeSkip for never
+	HandlerHook                         // sees a record that was made; OutcomeDone
+	HandlerErase                        // says what remains of an object: OutcomeDone with Outcome.Object
+	HandlerFilter                       // says whether a schedule's slot triggers: OutcomeDone, perhaps with Outcome.Object, or OutcomeSkip
+	HandlerConnector                    // says what becomes of a message: OutcomeDone with Outcome.Action, or OutcomeSkip for nothing
 )
 
 // String returns the kind's name as manifests write it.
@@ -77,6 +79,8 @@ func (k HandlerKind) String() string {
 		return "erase"
 	case HandlerFilter:
 		return "filter"
+	case HandlerConnector:
+		return "connector"
 	default:
 		return "unknown"
 	}

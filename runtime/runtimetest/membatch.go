@@ -26,6 +26,9 @@ type memShard struct {
 	events    []runtime.Event
 	cursors   map[string]runtime.LSN
 	keys      map[scopedKey]runtime.Idempotency
+	receipts  map[runtime.Origin]bool
+	trimmed   map[runtime.Origin]int64 // by partition: without an offset
+	parked    map[runtime.Origin]runtime.Parked
 }
 
 type scopedKey struct{ workflow, foreignID, key string }
@@ -59,6 +62,9 @@ func newMemShard() *memShard {
 		schedules: map[scheduleKey]*runtime.Schedule{},
 		cursors:   map[string]runtime.LSN{},
 		keys:      map[scopedKey]runtime.Idempotency{},
+		receipts:  map[runtime.Origin]bool{},
+		trimmed:   map[runtime.Origin]int64{},
+		parked:    map[runtime.Origin]runtime.Parked{},
 	}
 }
 
@@ -66,6 +72,7 @@ func (m *memShard) clone() *memShard {
 	c := *m
 	c.records, c.cursors, c.keys = maps.Clone(m.records), maps.Clone(m.cursors), maps.Clone(m.keys)
 	c.payloads, c.tasks, c.schedules = maps.Clone(m.payloads), maps.Clone(m.tasks), maps.Clone(m.schedules)
+	c.receipts, c.trimmed, c.parked = maps.Clone(m.receipts), maps.Clone(m.trimmed), maps.Clone(m.parked)
 	c.events = slices.Clone(m.events)
 	c.history = make(map[runtime.RunID][]*runtime.HistoryEntry, len(m.history))
 	for id, entries := range m.history {
@@ -122,6 +129,7 @@ func batchChange(shard runtime.Shard, lsn runtime.LSN, b *runtime.Batch) func(sh
 				return i.Key == t.Name && i.RunID == t.RunID && i.ExpiresAt.Equal(t.Due)
 			})
 		}
+		m.receive(c)
 	}
 }
 
@@ -160,6 +168,7 @@ func cloneBatch(b *runtime.Batch) *runtime.Batch {
 		timer := *b.Forget
 		c.Forget = &timer
 	}
+	cloneReceipts(b, c)
 	return c
 }
 
@@ -305,6 +314,9 @@ func (s *MemStore) checkBatch(shard runtime.Shard, b *runtime.Batch) error {
 		return errors.New("runtimetest: a payload that is not of a pending callback")
 	}
 	if err := s.checkSchedules(shard, b); err != nil {
+		return err
+	}
+	if err := s.checkReceipts(shard, b); err != nil {
 		return err
 	}
 	if b.Remove {

@@ -53,6 +53,8 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 		{"tasks are due in order", testTasks},
 		{"tasks are told apart", testTaskIdentity},
 		{"a schedule is found by its name", testSchedules},
+		{"receipts are found and trimmed", testReceipts},
+		{"parked messages are paged in order", testParked},
 		{"erasing leaves what holds no data", testErase},
 		{"a removed run leaves its events, tasks and keys", testRemove},
 		{"pages do not overlap, in both orders", testPages},

@@ -1,0 +1,320 @@
+package kafkastreamer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// Bounds of one source.
+const (
+	pollMessages = 1000             // that one Receive returns at most
+	pollAtMost   = 5 * time.Second  // before a look at whether the brokers are still reached
+	reachAtMost  = 10 * time.Second // for a question to the brokers
+	leaveAtMost  = 5 * time.Second  // for leaving the group
+)
+
+// SourceOptions says what a source reads. Client, Group and Topics are required.
+type SourceOptions struct {
+	// Client says how the cluster is reached.
+	Client []kgo.Opt
+	// Group is the consumer group whose members share the partitions.
+	Group string
+	// Start is where the group begins in a partition of which it has committed nothing. Defaults to Earliest.
+	Start Start
+	// Topics are read together.
+	Topics []string
+}
+
+// Start is a place in every partition. The zero Start is Earliest.
+type Start struct {
+	latest bool
+	at     time.Time
+}
+
+// Earliest is before the first message that there is.
+func Earliest() Start { return Start{} }
+
+// Latest is after the last message that there is when the group first has the partition.
+func Latest() Start { return Start{latest: true} }
+
+// At is before the first message with that time or a later one; after the last, if there is none.
+func At(t time.Time) Start { return Start{at: t} }
+
+// OpenSource returns what opens a source: one client, in the group's cooperative-sticky protocol, with commits of its owner's only.
+func OpenSource(opt SourceOptions) runtime.OpenSource {
+	return func(r runtime.SourceReader) (runtime.Source, error) {
+		s := &source{opt: opt, reader: r}
+		var ctx context.Context
+		ctx, s.cancel = context.WithCancel(context.Background())
+		client, err := kgo.NewClient(append(append([]kgo.Opt{}, opt.Client...),
+			kgo.WithContext(ctx),
+			kgo.WithHooks(&s.reach),
+			kgo.ConsumerGroup(opt.Group),
+			kgo.ConsumeTopics(opt.Topics...),
+			kgo.Balancers(kgo.CooperativeStickyBalancer()),
+			kgo.DisableAutoCommit(),
+			kgo.BlockRebalanceOnPoll(),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // adjust replaces it
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+			kgo.AdjustFetchOffsetsFn(s.adjust),
+			kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
+				r.Revoked(ctx, positions(gone), false)
+			}),
+			kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
+				r.Revoked(ctx, positions(gone), true)
+			}),
+		)...)
+		if err != nil {
+			s.cancel()
+			return nil, fmt.Errorf("kafkastreamer: source: %w", err)
+		}
+		s.client, s.admin, s.reach.seeds = client, kadm.NewClient(client), seeds(client)
+		return s, nil
+	}
+}
+
+// source is a member of a consumer group.
+//
+// BlockRebalanceOnPoll holds back revocations from the return of a poll to the next, so that what was polled is taken into account
+// before its partition goes. Without it messages of a partition that had come back meanwhile could arrive behind those that its new
+// assignment begins with, and the offset to commit would pass over some.
+type source struct {
+	opt    SourceOptions
+	reader runtime.SourceReader
+	client *kgo.Client
+	admin  *kadm.Client
+	cancel context.CancelFunc
+	reach  reach
+
+	// Of Receive alone.
+	found  bool  // the topics are there
+	faulty bool  // the last Receive returned an error
+	later  error // came with messages, and is returned next
+}
+
+var _ runtime.Source = (*source)(nil)
+
+// Receive implements runtime.Source.
+func (s *source) Receive(ctx context.Context) ([]runtime.Message, error) {
+	messages, err := s.receive(ctx)
+	s.faulty = err != nil
+	return messages, err
+}
+
+func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
+	s.client.AllowRebalance()
+	if err := s.later; err != nil {
+		s.later = nil
+		return nil, err
+	}
+	for {
+		if !s.found {
+			if err := s.find(ctx); err != nil {
+				return nil, err
+			}
+			s.found = true
+		}
+		if s.faulty {
+			s.faulty = false
+			return nil, nil
+		}
+		polling, cancel := context.WithTimeout(ctx, pollAtMost)
+		fetches := s.client.PollRecords(polling, pollMessages)
+		cancel()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		messages := messages(fetches)
+		err := s.fault(fetches)
+		if len(messages) > 0 {
+			s.later = err
+			return messages, nil
+		}
+		s.client.AllowRebalance()
+		if err == nil {
+			err = s.reach.fault()
+		}
+		if err != nil {
+			s.found = false
+			return nil, err
+		}
+	}
+}
+
+// find makes sure that the topics are there and may be read.
+func (s *source) find(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachAtMost)
+	defer cancel()
+	topics, err := s.admin.ListTopics(ctx, s.opt.Topics...)
+	if err != nil {
+		return s.reach.explain(err)
+	}
+	for _, name := range s.opt.Topics {
+		if err := topics[name].Err; err != nil {
+			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, err)
+		}
+	}
+	return nil
+}
+
+// fault returns what is wrong of what a poll returned.
+func (s *source) fault(fetches kgo.Fetches) error {
+	var all []error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		var group *kgo.ErrGroupSession
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		case errors.As(err, &group):
+			all = append(all, fmt.Errorf("kafka at %s: group %s: %w", s.reach.seeds, s.opt.Group, group.Err))
+		default:
+			all = append(all, fmt.Errorf("kafka at %s: topic %s, partition %d: %w", s.reach.seeds, topic, partition, err))
+		}
+	})
+	return errors.Join(all...)
+}
+
+func messages(fetches kgo.Fetches) []runtime.Message {
+	n := fetches.NumRecords()
+	if n == 0 {
+		return nil
+	}
+	all := make([]runtime.Message, 0, n)
+	fetches.EachTopic(func(t kgo.FetchTopic) {
+		t.EachRecord(func(r *kgo.Record) {
+			m := runtime.Message{
+				Topic: r.Topic, TopicID: t.TopicID, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Time: r.Timestamp,
+			}
+			for i := range r.Headers {
+				m.Headers = append(m.Headers, runtime.Header{Name: r.Headers[i].Key, Value: r.Headers[i].Value})
+			}
+			all = append(all, m)
+		})
+	})
+	return all
+}
+
+// adjust tells the reader of partitions that are assigned, and begins where it says.
+func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	names := make([]string, 0, len(offsets))
+	for topic := range offsets {
+		names = append(names, topic)
+	}
+	if len(names) == 0 {
+		return offsets, nil
+	}
+	topics, err := s.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, s.reach.explain(err)
+	}
+	starts, err := s.starts(ctx, names)
+	if err != nil {
+		return nil, s.reach.explain(err)
+	}
+	for topic, partitions := range offsets {
+		for partition, offset := range partitions {
+			at := runtime.Position{Topic: topic, TopicID: runtime.TopicID(topics[topic].ID), Partition: partition, Offset: offset.EpochOffset().Offset}
+			committed := at.Offset >= 0
+			if !committed {
+				start, ok := starts.Lookup(topic, partition)
+				if !ok || start.Err != nil {
+					return nil, fmt.Errorf("kafka at %s: topic %s, partition %d: where to start: %w", s.reach.seeds, topic, partition, start.Err)
+				}
+				at.Offset = start.Offset
+			}
+			from, err := s.reader.Assigned(ctx, at, committed)
+			if err != nil {
+				return nil, err
+			}
+			if from != at.Offset || !committed {
+				partitions[partition] = kgo.NewOffset().At(from)
+			}
+		}
+	}
+	return offsets, nil
+}
+
+// starts returns where a group begins that has committed nothing, in each partition of the topics.
+func (s *source) starts(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+	switch {
+	case s.opt.Start.latest:
+		return s.admin.ListEndOffsets(ctx, topics...)
+	case !s.opt.Start.at.IsZero():
+		return s.admin.ListOffsetsAfterMilli(ctx, s.opt.Start.at.UnixMilli(), topics...)
+	default:
+		return s.admin.ListStartOffsets(ctx, topics...)
+	}
+}
+
+// Commit implements runtime.Source.
+func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	for i := range at {
+		if offsets[at[i].Topic] == nil {
+			offsets[at[i].Topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[at[i].Topic][at[i].Partition] = kgo.EpochOffset{Epoch: -1, Offset: at[i].Offset}
+	}
+	var failed error
+	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
+		failed = errors.Join(err, commitErrors(r))
+	})
+	if failed != nil {
+		return fmt.Errorf("kafka at %s: group %s: commit: %w", s.reach.seeds, s.opt.Group, failed)
+	}
+	return nil
+}
+
+// Pause implements runtime.Source.
+func (s *source) Pause(topic string, partition int32) {
+	s.client.PauseFetchPartitions(map[string][]int32{topic: {partition}})
+}
+
+// Resume implements runtime.Source.
+func (s *source) Resume(topic string, partition int32) {
+	s.client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
+}
+
+// Ends implements runtime.Source.
+func (s *source) Ends(ctx context.Context, partitions []runtime.Position) ([]runtime.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachAtMost)
+	defer cancel()
+	listed, err := s.admin.ListEndOffsets(ctx, s.opt.Topics...)
+	if err != nil {
+		return nil, s.reach.explain(err)
+	}
+	var ends []runtime.Position
+	for _, p := range partitions {
+		if end, ok := listed.Lookup(p.Topic, p.Partition); ok && end.Err == nil {
+			p.Offset = end.Offset
+			ends = append(ends, p)
+		}
+	}
+	return ends, nil
+}
+
+// Close implements runtime.Source.
+func (s *source) Close() {
+	timer := time.AfterFunc(leaveAtMost, s.cancel)
+	defer timer.Stop()
+	s.client.CloseAllowingRebalance()
+	s.cancel()
+}
+
+func positions(partitions map[string][]int32) []runtime.Position {
+	var all []runtime.Position
+	for topic, numbers := range partitions {
+		for _, n := range numbers {
+			all = append(all, runtime.Position{Topic: topic, Partition: n})
+		}
+	}
+	return all
+}
