@@ -19,6 +19,7 @@ const (
 	pollAtMost   = 5 * time.Second  // before a look at whether the brokers are still reached
 	reachAtMost  = 10 * time.Second // for a question to the brokers
 	leaveAtMost  = 5 * time.Second  // for leaving the group
+	missedAfter  = 10 * time.Second // without a sign of life a member loses its partitions: so long a server that was killed waits for its own
 )
 
 // SourceOptions says what a source reads. Client, Group and Topics are required.
@@ -60,6 +61,8 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			kgo.ConsumerGroup(opt.Group),
 			kgo.ConsumeTopics(opt.Topics...),
 			kgo.Balancers(kgo.CooperativeStickyBalancer()),
+			kgo.SessionTimeout(missedAfter),
+			kgo.HeartbeatInterval(missedAfter/5),
 			kgo.DisableAutoCommit(),
 			kgo.BlockRebalanceOnPoll(),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),

@@ -120,6 +120,7 @@ func goldenStore(t *testing.T) *Store {
 			t.Fatal(err)
 		}
 	}
+	connectorRows(t, s)
 	if err := s.SetDocument("plugins", []byte(`{"format":1}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +131,32 @@ func goldenStore(t *testing.T) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// connectorRows writes what connectors leave, into the shard of the parked message.
+func connectorRows(t *testing.T, s *Store) {
+	t.Helper()
+	o := runtime.Origin{Connector: "orders", TopicID: runtime.TopicID{0x11, 15: 0x22}, Partition: 3, Offset: 17}
+	shard := o.Home(len(s.shards))
+	epoch := s.shards[shard].epoch
+	if epoch == 0 {
+		var err error
+		if epoch, err = s.OpenShard(t.Context(), shard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redriven, trimmed := o, o
+	redriven.Redriven, trimmed.Offset = true, 16
+	parked := &runtime.Parked{
+		Origin: o, Topic: "northwind.orders", Key: []byte("10248"), Value: []byte("{"), Cause: "it is not JSON", Attempts: 1,
+		Headers: []runtime.Header{{Name: "a", Value: []byte("1")}}, Time: time.UnixMilli(1_767_323_045_678).UTC(),
+		ParkedAt: time.UnixMilli(1_767_323_046_000).UTC(),
+	}
+	for _, b := range []runtime.Batch{{Park: parked, Receipt: &o, TrimReceipts: &trimmed}, {Receipt: &redriven}} {
+		if _, err := s.Apply(shard, epoch, &b); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // dump writes all rows of a store in the order of their keys: the kind and the key, and on the next line the value if it
@@ -178,7 +205,7 @@ func TestFormat(t *testing.T) {
 	}
 	for _, kind := range []string{
 		kindRecord, kindIndex, kindForeign, kindTimer, kindHistory, kindLog, kindPayload, kindTask, kindRunTask, kindSchedule,
-		kindEvent, kindCursor, kindTrim, kindIdempotency, kindStore, kindOpen, kindEpoch,
+		kindEvent, kindCursor, kindTrim, kindIdempotency, kindReceipt, kindParked, kindStore, kindOpen, kindEpoch,
 	} {
 		if !strings.Contains(got, "\n"+kind+" ") && !strings.HasPrefix(got, kind+" ") {
 			t.Errorf("no golden row of kind %s", kind)

@@ -14,7 +14,8 @@ import (
 const (
 	commitEvery  = time.Second      // between the commits of a partition that moves
 	settleLinger = time.Millisecond // for effects to be made durable together
-	giveUpAfter  = 10 * time.Second // that a partition's attempts are waited for when it is revoked
+	drainFor     = 5 * time.Second  // that messages of a partition that is given up may still take
+	giveUpAfter  = 10 * time.Second // that a partition is given up after, whatever is under way; and a commit
 	askEnds      = 15 * time.Second // between looks at where partitions end
 	trimReceipts = 4096             // messages of a partition between two trims of its receipts
 )
@@ -49,7 +50,8 @@ type connector struct {
 	moved      chan struct{} // told when a partition's offset moved
 	fault      string
 
-	committing sync.Mutex // held during a commit, so that none overtakes a revocation
+	settler    chan struct{} // holds one while effects are being settled, so that who settles after them finds them done
+	committing sync.Mutex    // held during a commit, so that none overtakes a revocation
 }
 
 type partitionKey struct {
@@ -65,8 +67,12 @@ type partition struct {
 	before    map[int64]bool // those that have a receipt from earlier
 	lanes     map[string]*fifo[item]
 	working   sync.WaitGroup  // its lanes
-	ctx       context.Context //nolint:containedctx // ends when the partition is given up
+	ctx       context.Context //nolint:containedctx // ends when its attempts under way must
 	cancel    context.CancelFunc
+	draining  context.Context //nolint:containedctx // ends when no more is begun: the partition is being given up
+	drain     context.CancelFunc
+	begun     int64 // the highest offset that was begun
+	effected  int64 // the highest offset that had its effect
 	committed int64 // −1: nothing
 	trimmed   int64
 	end       int64 // −1: unknown
@@ -96,7 +102,7 @@ func (p *partition) position(offset int64) Position {
 func newConnector(e *Engine, spec Connector) *connector {
 	c := &connector{
 		Connector: spec, engine: e, slots: make(chan struct{}, spec.Parallelism), partitions: map[partitionKey]*partition{},
-		settle: make(chan struct{}, 1), moved: make(chan struct{}, 1),
+		settle: make(chan struct{}, 1), moved: make(chan struct{}, 1), settler: make(chan struct{}, 1),
 	}
 	c.ctx, c.cancel = context.WithCancel(e.ctx)
 	return c
@@ -116,7 +122,7 @@ func (c *connector) start() error {
 	return nil
 }
 
-// stop takes no more messages, ends the attempts under way, commits what is done, and leaves the group.
+// stop takes no more messages, gives up what is assigned, and leaves the group.
 func (c *connector) stop(ctx context.Context) {
 	c.cancel()
 	if c.source == nil {
@@ -169,7 +175,7 @@ func (c *connector) setFault(text string) bool {
 func (c *connector) Assigned(_ context.Context, at Position, committed bool) (int64, error) {
 	p := &partition{
 		key: partitionKey{at.Topic, at.Partition}, topicID: at.TopicID, before: map[int64]bool{}, lanes: map[string]*fifo[item]{},
-		committed: -1, end: -1,
+		begun: -1, effected: -1, committed: -1, end: -1,
 	}
 	trimmed, receipts, err := c.engine.store.Receipts(p.origin(c.Name, 0), nil)
 	if err != nil {
@@ -188,7 +194,8 @@ func (c *connector) Assigned(_ context.Context, at Position, committed bool) (in
 		p.before[offset] = true
 	}
 	p.offsets = newOffsets(at.Offset)
-	p.ctx, p.cancel = context.WithCancel(c.ctx)
+	p.ctx, p.cancel = context.WithCancel(c.engine.ctx)
+	p.draining, p.drain = context.WithCancel(p.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.partitions[p.key]; old != nil {
@@ -199,7 +206,8 @@ func (c *connector) Assigned(_ context.Context, at Position, committed bool) (in
 	return at.Offset, nil
 }
 
-// Revoked implements SourceReader. Attempts under way are ended: what they have not done, the next member does.
+// Revoked implements SourceReader. No more messages are begun, but those that lie before one that was: what is left undone the next
+// member does, and with it, when it has another store, whatever lies behind.
 func (c *connector) Revoked(ctx context.Context, partitions []Position, lost bool) {
 	ctx, cancel := context.WithTimeout(ctx, giveUpAfter)
 	defer cancel()
@@ -208,7 +216,7 @@ func (c *connector) Revoked(ctx context.Context, partitions []Position, lost boo
 	for _, at := range partitions {
 		key := partitionKey{at.Topic, at.Partition}
 		if p := c.partitions[key]; p != nil {
-			p.cancel()
+			p.drain()
 			delete(c.partitions, key)
 			gone = append(gone, p)
 		}
@@ -217,6 +225,18 @@ func (c *connector) Revoked(ctx context.Context, partitions []Position, lost boo
 	if len(gone) == 0 {
 		return
 	}
+	c.drain(ctx, gone)
+	if c.settleNow(ctx) != nil || lost {
+		return
+	}
+	if err := c.commit(ctx, gone, true); err != nil {
+		c.engine.opt.Logger.Warn("a connector could not commit what it gives up; messages will come again and be passed over",
+			"connector", c.Name, "error", err)
+	}
+}
+
+// drain waits until nothing of the partitions is under way, and ends what takes too long.
+func (c *connector) drain(ctx context.Context, gone []*partition) {
 	idle := make(chan struct{})
 	go func() {
 		for _, p := range gone {
@@ -224,16 +244,18 @@ func (c *connector) Revoked(ctx context.Context, partitions []Position, lost boo
 		}
 		close(idle)
 	}()
+	patient, cancel := context.WithTimeout(ctx, drainFor)
+	defer cancel()
+	select {
+	case <-idle:
+	case <-patient.Done():
+	}
+	for _, p := range gone {
+		p.cancel()
+	}
 	select {
 	case <-idle:
 	case <-ctx.Done():
-	}
-	if lost || c.settleNow(ctx) != nil {
-		return
-	}
-	if err := c.commit(ctx, gone, true); err != nil {
-		c.engine.opt.Logger.Warn("a connector could not commit what it gives up; messages will come again and be passed over",
-			"connector", c.Name, "error", err)
 	}
 }
 
@@ -294,10 +316,16 @@ func (c *connector) work(p *partition, key string, lane *fifo[item]) {
 			return
 		}
 		it := lane.pop()
-		c.mu.Unlock()
-		if c.do(p, &it) {
-			c.taken(p, it.message.Offset)
+		if p.draining.Err() != nil && it.message.Offset > p.begun {
+			c.mu.Unlock()
+			continue
 		}
+		p.begun = max(p.begun, it.message.Offset)
+		c.mu.Unlock()
+		if !c.do(p, &it) {
+			return // what is behind it must not overtake it: the partition is given up
+		}
+		c.taken(p, it.message.Offset)
 	}
 }
 
@@ -305,8 +333,16 @@ func (c *connector) work(p *partition, key string, lane *fifo[item]) {
 func (c *connector) taken(p *partition, offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	p.effected = max(p.effected, offset)
 	c.settling = append(c.settling, settling{p, offset})
 	wake(c.settle)
+}
+
+// worthWaiting reports whether a message of a partition that is being given up should be waited for: one behind it had its effect.
+func (c *connector) worthWaiting(p *partition, offset int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return offset < p.effected
 }
 
 // settleAll makes effects durable, many at a time, until the connector stops.
@@ -325,6 +361,12 @@ func (c *connector) settleAll() {
 
 // settleNow waits until the effects so far are durable: their messages are done.
 func (c *connector) settleNow(ctx context.Context) error {
+	select {
+	case c.settler <- struct{}{}:
+		defer func() { <-c.settler }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	c.mu.Lock()
 	effects := c.settling
 	c.settling = nil
@@ -347,7 +389,7 @@ func (c *connector) settleNow(ctx context.Context) error {
 func (c *connector) doneLocked(p *partition, offset int64) {
 	before := p.offsets.next
 	p.offsets.done(offset)
-	if p.paused && p.offsets.open() <= c.Window/2 && p.ctx.Err() == nil {
+	if p.paused && p.offsets.open() <= c.Window/2 && c.partitions[p.key] == p {
 		p.paused = false
 		c.source.Resume(p.key.topic, p.key.number)
 	}

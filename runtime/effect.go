@@ -27,7 +27,7 @@ const (
 // take does the effect in its target's shard, in one batch with the message's receipt; with a receipt already there it does nothing.
 // It may be relied on once the shard that it returns is durable; nil for nothing. It returns the errors of Trigger and Callback.
 func (e *Engine) take(f *effect) (*shard, takenAs, error) {
-	if err := e.accepting(); err != nil {
+	if err := e.Err(); err != nil { // while the engine stops, its connectors still finish what they have begun
 		return nil, 0, err
 	}
 	switch f.action.Kind {
@@ -47,8 +47,7 @@ func (e *Engine) takeTrigger(f *effect) (*shard, takenAs, error) {
 		Workflow: f.action.Workflow, ForeignID: f.action.ForeignID, Object: objectOrNull(f.action.Object), StartAt: f.action.Status,
 		cause: CauseConnector, by: f.by,
 	}
-	start, err := e.checkTrigger(&t)
-	if err != nil {
+	if err := e.checkTrigger(&t); err != nil {
 		return nil, 0, err
 	}
 	s := e.shards[ShardOf(SlotOf(t.Workflow, t.ForeignID), len(e.shards))]
@@ -57,7 +56,7 @@ func (e *Engine) takeTrigger(f *effect) (*shard, takenAs, error) {
 	if done, err := e.store.Receipt(s.id, f.origin); err != nil || done {
 		return s, tookBefore, err
 	}
-	_, err = s.trigger(&t, start, func(_ RunID, b *Batch) { b.Receipt = &f.origin })
+	_, err := s.trigger(&t, func(_ RunID, b *Batch) { b.Receipt = &f.origin })
 	var busy *InProgressError
 	if errors.As(err, &busy) && f.busy == BusySkip {
 		return s, tookSkip, s.commit(&Batch{Receipt: &f.origin})

@@ -110,7 +110,7 @@ type Source interface {
 // when more is known to be done. An error refuses the partition for now.
 //
 // Revoked is told of partitions that go to another member when it returns. Until then they may be committed, unless lost says
-// that they are gone already. It returns soon after ctx ends.
+// that they are gone already. It returns soon after ctx ends, which the end of a Receive's context does not do.
 type SourceReader interface {
 	Assigned(ctx context.Context, at Position, committed bool) (int64, error)
 	Revoked(ctx context.Context, partitions []Position, lost bool)

@@ -30,6 +30,9 @@ type Config struct {
 	Store   Store   `mapstructure:"store"`
 	Tracing Tracing `mapstructure:"tracing"`
 
+	// Connectors is what is read from Kafka, by name. Only the file has it, as Workflows.
+	Connectors map[string]Connector `mapstructure:"connectors"`
+
 	// Workflows is what holds for single workflows, by name. Only the file has it: its keys are not known beforehand.
 	Workflows map[string]Workflow `mapstructure:"workflows"`
 }

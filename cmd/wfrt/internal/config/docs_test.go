@@ -22,6 +22,11 @@ func TestDocumentationListsEveryKey(t *testing.T) {
 			t.Errorf("%s does not hold %s", documentation, row)
 		}
 	}
+	for _, key := range ConnectorKeys() {
+		if row := "| `connectors.NAME." + key + "` |"; !strings.Contains(string(content), row) {
+			t.Errorf("%s does not hold %s", documentation, row)
+		}
+	}
 	const begin, end = "go test ./cmd/wfrt/internal/config -->\n", "<!-- end -->"
 	before, rest, ok := strings.Cut(string(content), begin)
 	_, after, ok2 := strings.Cut(rest, end)

@@ -17,8 +17,9 @@ type file struct {
 	lines  map[string]int
 	faults Faults
 
-	workflows []string   // the names in the group of single workflows
-	overrides []override // in the group of single plugins
+	workflows  []string   // the names in the group of single workflows
+	connectors []string   // the names in the group of connectors
+	overrides  []override // in the group of single plugins
 }
 
 // parseFile reads a YAML document. Faults are collected in the result, and what is not at fault is still read.
@@ -33,7 +34,7 @@ func parseFile(name string, content []byte) *file {
 		return f // empty, or only comments
 	}
 	keys := Keys()
-	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup, overridesGroup))
+	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup, overridesGroup, connectorsGroup))
 	return f
 }
 
@@ -45,6 +46,8 @@ func (f *file) group(prefix string, node *yaml.Node, keys, groups []string) {
 			f.workflowGroups(entry.value)
 		case key == overridesGroup:
 			f.overrideGroups(entry.value)
+		case key == connectorsGroup:
+			f.connectorGroups(entry.value)
 		case slices.Contains(groups, key):
 			f.group(key+".", entry.value, keys, groups)
 		case !slices.Contains(keys, key):

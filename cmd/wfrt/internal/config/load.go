@@ -64,6 +64,7 @@ func Load(from Sources) (Config, error) {
 	}
 	faults = append(faults, c.loadWorkflows(f, where)...)
 	faults = append(faults, c.loadOverrides(f, where)...)
+	faults = append(faults, c.loadConnectors(f, where)...)
 	if faults = append(faults, c.validate(where, faults)...); len(faults) > 0 {
 		return Config{}, faults
 	}

@@ -98,6 +98,12 @@ func (c *Config) validate(where origin, already Faults) Faults {
 
 	c.validateTracing(check)
 	faults = append(faults, c.validateOverrides(where)...)
+	for _, name := range c.ConnectorNames() {
+		one := c.Connectors[name]
+		one.validate(name, check)
+	}
+	check(connectorsGroup, len(c.Connectors) == 0 || c.Kafka.Brokers != "", "read from Kafka, and no broker is named",
+		"set kafka.brokers, as in 127.0.0.1:9092")
 
 	for _, name := range c.workflowNames() {
 		key := workflowsGroup + "." + name

@@ -70,7 +70,11 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if tracing != nil {
 		defer func() { closeTracing(ctx, opt, tracing) }()
 	}
-	engine, err := runtime.New(engineOptions(opt, metrics, tracing, store, kafka.streamer()))
+	eopt := engineOptions(opt, metrics, tracing, store, kafka.streamer())
+	if eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()); err != nil {
+		return err
+	}
+	engine, err := runtime.New(eopt)
 	if err != nil {
 		return err
 	}
