@@ -361,7 +361,7 @@ func (h *Host) apply(names []string, result admission) (retired []*module, news 
 
 func (h *Host) defaults() defaults {
 	tuned := h.tuned.Load()
-	return defaults{retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert}
+	return defaults{retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism}
 }
 
 // part is what a module of the plugin brings to the merge.

@@ -104,6 +104,20 @@ func TestTheDefaultLagAlert(t *testing.T) {
 	}
 }
 
+// The default parallelism holds for steps that declare none, and for nothing else.
+func TestTheDefaultParallelism(t *testing.T) {
+	_, handlers := serveLife(t, guest{}, func(o *Options) { o.DefaultParallelism = 2 })
+	for kind, h := range handlers {
+		want := 0
+		if kind == abi.KindStep {
+			want = 2
+		}
+		if h.Parallelism != want {
+			t.Errorf("the parallelism of a %s is %d, want %d", kind, h.Parallelism, want)
+		}
+	}
+}
+
 // TestCodesByKind answers every code from every kind of handler.
 func TestCodesByKind(t *testing.T) {
 	allowed := map[string]string{

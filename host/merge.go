@@ -14,6 +14,7 @@ import (
 type defaults struct {
 	retry    runtime.Retry
 	lagAlert time.Duration
+	parallel int
 }
 
 // part is what one module brings to the merge.
@@ -331,6 +332,9 @@ func (p *part) handler(workflow string, h *abi.Handler, d defaults) *runtime.Han
 	if made.Kind == runtime.HandlerStep {
 		if made.LagAlert = milliseconds(h.LagAlertMS); made.LagAlert == 0 {
 			made.LagAlert = d.lagAlert
+		}
+		if made.Parallelism == 0 {
+			made.Parallelism = d.parallel
 		}
 	}
 	return made

@@ -28,6 +28,9 @@ type Options struct {
 	// DefaultLagAlert holds for steps whose manifest does not say otherwise: a task that waits longer for a worker is
 	// counted as late. Defaults to 0: never.
 	DefaultLagAlert time.Duration
+	// DefaultParallelism is how many invocations of a step run at a time, of steps whose manifest does not say. Defaults to 0: as
+	// many as there are instances.
+	DefaultParallelism int
 	// DefaultRetry holds for handlers whose manifest does not say otherwise. Zero fields default to those of
 	// runtime.DefaultRetry.
 	DefaultRetry runtime.Retry
@@ -143,6 +146,7 @@ func (o *Options) Validate() error {
 	}
 	l := &o.Limits
 	fault(o.Dir == "", "plugins directory: is not set; name the directory that holds the *.wasm files")
+	fault(o.DefaultParallelism < 0, "default parallelism: %d is negative", o.DefaultParallelism)
 	fault(o.DefaultLagAlert < 0, "default lag alert: %v is negative", o.DefaultLagAlert)
 	fault(o.Rescan < 0, "rescan interval: %v is negative", o.Rescan)
 	fault(o.Settle < 0, "settle time: %v is negative", o.Settle)

@@ -365,7 +365,7 @@ func (l *lives) checkShard(s *pebblestore.Store, shard runtime.Shard, durable ru
 			total ^= sum(payload)
 		}
 	}
-	tasks, _, err := s.DueTasks(shard, l.now, 100_000, nil)
+	tasks, _, err := s.DueTasks(shard, l.now, nil, 100_000, nil)
 	if err != nil {
 		return err
 	}

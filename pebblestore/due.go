@@ -43,7 +43,7 @@ func (s *Store) Due(
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	next, err := s.due(&sh.rows.timersFrom, appendPrefix(nil, number, kindTimer), now, limit, func(key, _ []byte) error {
+	next, err := s.due(&sh.rows.timersFrom, appendPrefix(nil, number, kindTimer), nil, now, limit, func(key, _ []byte) error {
 		t, ok := parseTimerKey(key)
 		if !ok {
 			return errMalformed
@@ -59,7 +59,7 @@ func (s *Store) Due(
 
 // DueTasks implements runtime.TaskReader.
 func (s *Store) DueTasks(
-	number runtime.Shard, now time.Time, limit int, dst []runtime.Task,
+	number runtime.Shard, now time.Time, after *runtime.Task, limit int, dst []runtime.Task,
 ) ([]runtime.Task, time.Time, error) {
 	sh, err := s.shard(number)
 	if err != nil {
@@ -67,7 +67,11 @@ func (s *Store) DueTasks(
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	next, err := s.due(&sh.rows.tasksFrom, appendPrefix(nil, number, kindTask), now, limit, func(key, value []byte) error {
+	var from []byte
+	if after != nil {
+		from = append(appendTaskKey(nil, number, after), 0)
+	}
+	next, err := s.due(&sh.rows.tasksFrom, appendPrefix(nil, number, kindTask), from, now, limit, func(key, value []byte) error {
 		t, ok := parseTaskKey(key)
 		if !ok {
 			return errMalformed
@@ -84,13 +88,16 @@ func (s *Store) DueTasks(
 	return dst, next, err
 }
 
-// due calls take with the rows that are due at now, in order, at most limit, and returns the time of the first that it did
+// due calls take with the rows that are due at now, in order, beginning at a key (nil: with the first), at most limit, and returns the time of the first that it did
 // not take, zero when there is none. The time comes first in the keys of both kinds.
 func (s *Store) due(
-	h *horizon, prefix []byte, now time.Time, limit int, take func(key, value []byte) error,
+	h *horizon, prefix, from []byte, now time.Time, limit int, take func(key, value []byte) error,
 ) (next time.Time, err error) {
 	bounds := pebble.IterOptions{LowerBound: prefix, UpperBound: appendSuccessor(nil, prefix)}
-	if h.known {
+	switch {
+	case from != nil:
+		bounds.LowerBound = from
+	case h.known:
 		bounds.LowerBound = h.first
 	}
 	it, err := s.db.NewIter(&bounds)
@@ -100,6 +107,7 @@ func (s *Store) due(
 	defer func() { err = errors.Join(err, it.Close()) }()
 	valid := it.First()
 	switch {
+	case from != nil: // it may not be the first
 	case valid:
 		h.found(it.Key())
 	case it.Error() == nil:

@@ -325,9 +325,9 @@ func (p *pair) beside() {
 		p.Fatalf("schedules: the store says\n%+v\nand the model\n%+v", got, want)
 	}
 	shard, now := runtime.Shard(p.index("shard", crashShards)), p.minutes()
-	tasks, next, err := p.store.DueTasks(shard, now, 1000, nil)
+	tasks, next, err := p.store.DueTasks(shard, now, nil, 1000, nil)
 	p.must(err)
-	wantTasks, wantNext, err := p.model.DueTasks(shard, now, 1000, nil)
+	wantTasks, wantNext, err := p.model.DueTasks(shard, now, nil, 1000, nil)
 	p.must(err)
 	wantSame(p, "tasks", shown(tasks), shown(wantTasks))
 	wantSame(p, "next task", next, wantNext)

@@ -58,6 +58,16 @@ func (e *CallbackRefusedError) Error() string {
 	return fmt.Sprintf("callback %s was refused: %s", e.ID, e.Reason)
 }
 
+// TooManyCallbacksError says that a run has as many callbacks to handle as it may.
+type TooManyCallbacksError struct {
+	RunID   RunID
+	Waiting int // how many wait
+}
+
+func (e *TooManyCallbacksError) Error() string {
+	return fmt.Sprintf("%d callbacks wait for run %s already", e.Waiting, e.RunID)
+}
+
 // WrongStatusError says that a run is not where a callback is for.
 type WrongStatusError struct {
 	Record Record
@@ -73,7 +83,7 @@ func (e *WrongStatusError) Error() string {
 
 // Callback hands outside input to a run. The payload is durable before a handler sees it, so the answer may be that it is
 // pending. It returns ErrNotFound, *UnknownWorkflowError, *UnknownStatusError, *InvalidError, *WrongStatusError,
-// *KeyReusedError, *CallbackRefusedError, ErrStopping, ErrStoreFailed or ctx's error.
+// *TooManyCallbacksError, *KeyReusedError, *CallbackRefusedError, ErrStopping, ErrStoreFailed or ctx's error.
 func (e *Engine) Callback(ctx context.Context, c Callback) (CallbackDone, error) {
 	if err := e.accepting(); err != nil {
 		return CallbackDone{}, err
@@ -176,9 +186,7 @@ func (s *shard) takeInLocked(c *Callback, handled chan<- HistoryEntry) (Callback
 		return CallbackID{}, nil, &WrongStatusError{Record: rec, Want: c.Status}
 	}
 	if len(rec.Pending) >= maxCallbacks {
-		return CallbackID{}, nil, &InvalidError{
-			Field: "callback", Cause: fmt.Sprintf("is one too many: %d wait for run %s already", len(rec.Pending), rec.RunID),
-		}
+		return CallbackID{}, nil, &TooManyCallbacksError{RunID: rec.RunID, Waiting: len(rec.Pending)}
 	}
 	id := CallbackID{RunID: rec.RunID, Number: rec.Callbacks + 1}
 	if handled != nil {

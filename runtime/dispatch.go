@@ -125,6 +125,7 @@ func (d *dispatcher) queue(name Queue) *queue {
 func (d *dispatcher) apply(q *queue, c *Catalog) {
 	status := c.queue(q.Queue)
 	q.served = status != nil
+	q.limit, q.lateAfter = 0, 0
 	if status != nil && status.Step != nil {
 		q.limit, q.lateAfter = status.Step.Parallelism, status.Step.LagAlert
 	}

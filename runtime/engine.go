@@ -45,7 +45,8 @@ type Options struct {
 	Relay RelayOptions
 	// Tracer records what is done as spans of distributed traces. Defaults to none.
 	Tracer Tracer
-	// SideWorkers is how many tasks beside the runs are done at a time: hooks, intents, erasures, schedules. Defaults to 16.
+	// SideWorkers is how many tasks beside the runs are done at a time: hooks, erasures and schedules of each workflow, and intents.
+	// Defaults to 16.
 	SideWorkers int
 	// Window is how many ready runs of one status are kept in memory; the rest wait in the store. Defaults to 1,024.
 	Window int
@@ -137,7 +138,7 @@ type Engine struct {
 	redriving  sync.Mutex // serializes what is done with parked messages
 	connectors []*connector
 	owned      sync.WaitGroup // relays, refills and tasks beside the runs
-	sideSlots  chan struct{}  // one for each task beside the runs that is being done
+	sides      lanes          // the tasks beside the runs
 	started    atomic.Bool
 	stopping   atomic.Bool
 	failed     chan struct{}
@@ -156,7 +157,7 @@ func New(opt Options) (*Engine, error) {
 	e.tuned.Store(&tuned)
 	e.catalog.Store(NewCatalog())
 	e.tasks = newDispatcher(e)
-	e.sideSlots = make(chan struct{}, opt.SideWorkers)
+	e.sides = lanes{limit: opt.SideWorkers, places: map[lane]chan struct{}{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	for i := range opt.Store.Shards() {
 		e.shards = append(e.shards, newShard(e, Shard(i)))

@@ -4,22 +4,67 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
-// sidePage is how many tasks of a shard are under way at a time.
+// sidePage is how many due tasks of a shard are looked at a time.
 const sidePage = 64
+
+// sideShare is how many tasks of one lane a shard has under way at a time.
+const sideShare = 16
 
 // side does the tasks of a shard beside its runs: hooks, intents, erasures and the slots of schedules. None of them blocks a
 // run, and one that fails is tried again by itself, for as long as it takes.
 //
-// A task stays in the store until it is done. busy keeps a task that is under way from being begun again.
+// Those that call handlers of one workflow have a lane of their own, so that a slow module delays no other's. A task stays in
+// the store until it is done. busy keeps a task that is under way from being begun again.
 type side struct {
 	shard   *shard
-	busy    map[taskKey]bool // guarded by shard.mu, as what follows
+	busy    map[taskKey]lane // guarded by shard.mu, as what follows
+	lanes   map[lane]int     // tasks under way
 	timer   ClockTimer
 	nextDue time.Time
 	more    bool // something is due that could not be begun
+}
+
+// lane is the tasks that can delay each other: those that call handlers of one workflow, or "", those that call none.
+type lane string
+
+// lanes bounds the tasks of each lane over all shards.
+type lanes struct {
+	limit int
+
+	mu     sync.Mutex
+	places map[lane]chan struct{} // one token for each task that is being done
+}
+
+// of returns the places of a lane.
+func (l *lanes) of(name lane) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.places[name] == nil {
+		l.places[name] = make(chan struct{}, l.limit)
+	}
+	return l.places[name]
+}
+
+// lane returns the lane of a task. An erasure's run may be gone: then it calls nothing.
+// REQUIRES: s.mu
+func (s *shard) lane(t *Task) (lane, error) {
+	switch t.Kind {
+	case TaskHook:
+		return lane(t.Record.Workflow), nil
+	case TaskErase:
+		var rec Record
+		err := s.engine.store.Record(t.RunID, &rec)
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return lane(rec.Workflow), err
+	default:
+		return lane(t.Workflow), nil // of an intent: none
+	}
 }
 
 // taskKey identifies a task.
@@ -35,7 +80,7 @@ func (t *Task) key() taskKey {
 	return taskKey{kind: t.Kind, runID: t.RunID, version: t.Version, workflow: t.Workflow, name: t.Name}
 }
 
-func (d *side) init(s *shard) { d.shard, d.busy = s, map[taskKey]bool{} }
+func (d *side) init(s *shard) { d.shard, d.busy, d.lanes = s, map[taskKey]lane{}, map[lane]int{} }
 
 // arm has the tasks looked at when due, or before.
 // REQUIRES: shard.mu
@@ -63,41 +108,77 @@ func (d *side) look() {
 		d.timer.Stop()
 		d.timer = nil
 	}
-	due, next, err := s.engine.store.DueTasks(s.id, s.engine.now(), sidePage, nil)
-	if err != nil {
+	if err := d.begin(); err != nil {
 		s.engine.fail(fmt.Errorf("runtime: tasks of shard %d: %w", s.id, err))
-		return
 	}
-	d.more = len(due) == sidePage
-	for i := range due {
-		t := &due[i]
-		if d.busy[t.key()] { // or it has just been replaced, as the next slot of a schedule that catches up
-			d.more = true
-			continue
+}
+
+// begin begins the first page of due tasks of which any can be begun: those before it wait for their lanes.
+// REQUIRES: shard.mu
+func (d *side) begin() error {
+	s := d.shard
+	d.more = false
+	var after *Task
+	for {
+		due, next, err := s.engine.store.DueTasks(s.id, s.engine.now(), after, sidePage, nil)
+		if err != nil {
+			return err
 		}
-		d.busy[t.key()] = true
-		s.engine.owned.Go(func() { d.do(t) })
-	}
-	if len(due) < sidePage && !next.IsZero() {
-		d.arm(next)
+		begun := false
+		for i := range due {
+			t := &due[i]
+			key := t.key()
+			if _, busy := d.busy[key]; busy { // or it has just been replaced, as the next slot of a schedule that catches up
+				d.more = true
+				continue
+			}
+			in, err := s.lane(t)
+			if err != nil {
+				return err
+			}
+			if d.lanes[in] >= sideShare {
+				d.more = true
+				continue
+			}
+			d.busy[key] = in
+			d.lanes[in]++
+			begun = true
+			s.engine.owned.Go(func() { d.do(t, in) })
+		}
+		if len(due) < sidePage {
+			if !next.IsZero() {
+				d.arm(next)
+			}
+			return nil
+		}
+		if begun {
+			d.more = true
+			return nil
+		}
+		after = &due[len(due)-1]
 	}
 }
 
 // do does one task and looks for more.
-func (d *side) do(t *Task) {
+func (d *side) do(t *Task, in lane) {
 	s := d.shard
 	e := s.engine
+	key := t.key()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(d.busy, t.key())
+		delete(d.busy, key)
+		if d.lanes[in]--; d.lanes[in] == 0 {
+			delete(d.lanes, in)
+		}
 		if d.more {
 			d.arm(e.now())
 		}
 	}()
+	places := e.sides.of(in)
 	select {
-	case e.sideSlots <- struct{}{}:
-		defer func() { <-e.sideSlots }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
 	case <-e.ctx.Done():
 		return
 	}

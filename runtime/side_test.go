@@ -367,3 +367,60 @@ func TestRetention(t *testing.T) {
 		trigger(t, e, "orders", "old") // its foreign ID is free
 	})
 }
+
+// Hooks of one workflow that are slow, and more than there are workers, in one shard, delay none of another's, nor an intent, a slot
+// or an erasure.
+func TestSlowHooksStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := runtimetest.Func(func(ctx context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+			select {
+			case <-time.After(time.Hour):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			out.Kind = runtime.OutcomeDone
+			return nil
+		})
+		quick := &told{}
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), SideWorkers: 2, StepTimeout: 2 * time.Hour},
+			runtimetest.Workflow("slow",
+				runtimetest.Step{Status: "s", To: []string{"done"}, Func: runtimetest.To("done")},
+				runtimetest.Hook{On: runtime.HookComplete, Name: "slow", Func: slow},
+			),
+			runtimetest.Workflow("quick",
+				runtimetest.Step{Status: "s", To: []string{"done"}, Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+					out.Kind, out.Status = runtime.OutcomeTo, "done"
+					out.Intents = append(out.Intents, runtime.Intent{Workflow: "asked", ForeignID: "1"})
+					return nil
+				}},
+				runtimetest.Hook{On: runtime.HookComplete, Name: "quick", Func: quick.hook(0)},
+				runtimetest.Schedule{Spec: runtime.ScheduleSpec{Name: "by-the-minute", Cron: "* * * * *"}},
+			),
+			runtimetest.Workflow("asked", runtimetest.Step{Status: "s", To: []string{"done"}, Func: runtimetest.To("done")}),
+		)
+		for i := range 300 {
+			settle(t, e, trigger(t, e, "slow", fmt.Sprint(i)))
+		}
+		id := trigger(t, e, "quick", "1")
+		settle(t, e, id)
+		if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		elapse(90 * time.Second)
+		synctest.Wait()
+		if erased := settle(t, e, id); erased.State != runtime.DataDeleted {
+			t.Errorf("the erasure waits: %s", erased.State)
+		}
+		for name, want := range map[string]int{"quick": 2, "asked": 1} { // the slot's run, and what either asks for
+			runs, err := e.Runs(t.Context(), runtime.Query{Workflows: []string{name}, Limit: 10})
+			if err != nil || len(runs) < want {
+				t.Errorf("%d runs of %s, want %d; %v", len(runs), name, want, err)
+			}
+		}
+		quick.mu.Lock()
+		defer quick.mu.Unlock()
+		if len(quick.lines) < 2 {
+			t.Errorf("the quick hook was called %d times while the slow ones go on; want 2", len(quick.lines))
+		}
+	})
+}

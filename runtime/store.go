@@ -200,12 +200,12 @@ type Queue struct {
 // Due appends to dst the timers that are due at or before now, in the order of their time, at most limit; and returns it with
 // the time of the shard's first timer that is later than now or beyond the limit, zero when there is none.
 //
-// DueTasks does for tasks what Due does for timers.
+// DueTasks does for tasks what Due does for timers, beginning after a given one; nil: with the first.
 type TaskReader interface {
 	Queues(shard Shard) ([]Queue, error)
 	Ready(shard Shard, q Queue, after RunID, limit int, dst []RunID) ([]RunID, error)
 	Due(shard Shard, now time.Time, limit int, dst []Timer) ([]Timer, time.Time, error)
-	DueTasks(shard Shard, now time.Time, limit int, dst []Task) ([]Task, time.Time, error)
+	DueTasks(shard Shard, now time.Time, after *Task, limit int, dst []Task) ([]Task, time.Time, error)
 }
 
 // EventLog is the outbox and the event log in one: the events of each shard in the order they were applied.

@@ -135,7 +135,7 @@ func explainProblem(err error, p *httpapi.Problem) *failure {
 		}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		f.code = exitUsage
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		f.code = exitUnreachable
 	}
 	return f

@@ -18,9 +18,9 @@ func (s *Server) registerCallbacks(api huma.API) {
 		"again. A repetition under the same Idempotency-Key, which is scoped as that of a trigger, answers as the first."
 	byForeignID := operation(http.MethodPost, "/v1/workflows/{workflow}/callbacks/{status}/{foreign_id}", "callback",
 		"Call a run back", "Hands outside input to the newest run of a foreign ID, which must be in the status."+how,
-		400, 404, 409, 413, 422, 503)
+		400, 404, 409, 413, 422, 429, 503)
 	byRunID := operation(http.MethodPost, "/v1/runs/{run_id}/callbacks/{status}", "callback-run", "Call a run back by its ID",
-		"Hands outside input to a run, which must be in the status."+how, 400, 404, 409, 413, 422, 503)
+		"Hands outside input to a run, which must be in the status."+how, 400, 404, 409, 413, 422, 429, 503)
 	for _, op := range []*huma.Operation{&byForeignID, &byRunID} {
 		s.takesBody(op)
 		op.Middlewares = huma.Middlewares{s.patient}

@@ -25,74 +25,67 @@ type historyInput struct {
 	Cursor string `query:"cursor" doc:"Where to go on: next_cursor of the page before."`
 }
 
-type historyOutput struct{ Body HistoryPage }
-
-func (s *Server) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
+// pastPage reads a page of a run's past, and returns what is shown of it and the cursor of the next.
+func pastPage[T, V any](
+	in *historyInput, read func(id runtime.RunID, n int, after *T) ([]T, error), size func(*T) int, cursor func(*T) string, view func(*T) V,
+) ([]V, string, error) {
 	id, err := runID(in.RunID)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	limit, err := in.Limit.value()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	entries, more, err := page(limit, func(n int, after *T) ([]T, error) { return read(id, n, after) }, size)
+	if err != nil {
+		return nil, "", problemOf(err)
+	}
+	next := ""
+	if more {
+		next = cursor(&entries[len(entries)-1])
+	}
+	views := make([]V, len(entries))
+	for i := range entries {
+		views[i] = view(&entries[i])
+	}
+	return views, next, nil
+}
+
+type historyOutput struct{ Body HistoryPage }
+
+func (s *Server) history(ctx context.Context, in *historyInput) (*historyOutput, error) {
 	version, line, err := parseHistoryCursor(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	entries, more, err := page(limit, func(n int, after *runtime.HistoryEntry) ([]runtime.HistoryEntry, error) {
-		if after != nil {
-			version, line = after.Version, after.Line
-		}
-		return s.opt.Engine.History(ctx, id, version, line, n)
-	}, func(h *runtime.HistoryEntry) int { return len(h.Object) })
-	if err != nil {
-		return nil, problemOf(err)
-	}
 	out := &historyOutput{}
-	if more {
-		out.Body.NextCursor = historyCursor(&entries[len(entries)-1])
-	}
-	out.Body.History = make([]HistoryEntry, len(entries))
-	for i := range entries {
-		out.Body.History[i] = viewHistory(&entries[i])
-	}
-	return out, nil
+	out.Body.History, out.Body.NextCursor, err = pastPage(in,
+		func(id runtime.RunID, n int, after *runtime.HistoryEntry) ([]runtime.HistoryEntry, error) {
+			if after != nil {
+				version, line = after.Version, after.Line
+			}
+			return s.opt.Engine.History(ctx, id, version, line, n)
+		}, func(h *runtime.HistoryEntry) int { return len(h.Object) }, historyCursor, viewHistory)
+	return out, err
 }
 
 type logsOutput struct{ Body LogPage }
 
 func (s *Server) logs(ctx context.Context, in *historyInput) (*logsOutput, error) {
-	id, err := runID(in.RunID)
-	if err != nil {
-		return nil, err
-	}
-	limit, err := in.Limit.value()
-	if err != nil {
-		return nil, err
-	}
 	version, at, err := parseLogsCursor(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	entries, more, err := page(limit, func(n int, after *runtime.LogEntry) ([]runtime.LogEntry, error) {
-		if after != nil {
-			version, at = after.Version, after.Time
-		}
-		return s.opt.Engine.Logs(ctx, id, version, at, n)
-	}, logBytes)
-	if err != nil {
-		return nil, problemOf(err)
-	}
 	out := &logsOutput{}
-	if more {
-		out.Body.NextCursor = logsCursor(&entries[len(entries)-1])
-	}
-	out.Body.Logs = make([]LogEntry, len(entries))
-	for i := range entries {
-		out.Body.Logs[i] = viewLog(&entries[i])
-	}
-	return out, nil
+	out.Body.Logs, out.Body.NextCursor, err = pastPage(in,
+		func(id runtime.RunID, n int, after *runtime.LogEntry) ([]runtime.LogEntry, error) {
+			if after != nil {
+				version, at = after.Version, after.Time
+			}
+			return s.opt.Engine.Logs(ctx, id, version, at, n)
+		}, logBytes, logsCursor, viewLog)
+	return out, err
 }
 
 func logBytes(l *runtime.LogEntry) int {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/wfrt/wfrt/internal/spelling"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -114,6 +115,7 @@ func problemOf(err error) *Problem {
 		transition *runtime.TransitionError
 		wrong      *runtime.WrongStatusError
 		declined   *runtime.CallbackRefusedError
+		crowded    *runtime.TooManyCallbacksError
 	)
 	switch {
 	case errors.As(err, &ready):
@@ -141,6 +143,11 @@ func problemOf(err error) *Problem {
 		return p
 	case errors.As(err, &wrong):
 		return wrongStatus(wrong)
+	case errors.As(err, &crowded):
+		p := problem(http.StatusTooManyRequests, "too-many-callbacks", "The run has too many callbacks to handle", crowded.Error(),
+			"send it again when some are handled; GET the run to see whether it is paused").withHeader("Retry-After", "5")
+		p.RunID = crowded.RunID.String()
+		return p
 	case errors.As(err, &declined):
 		p := problem(http.StatusUnprocessableEntity, "callback-refused", "The callback was refused", declined.Error(),
 			"the reason is the workflow's own; the run's history has the callback")
@@ -233,43 +240,8 @@ func knownHint(what, wrong string, known []string) string {
 	if len(known) > most {
 		hint += fmt.Sprintf(" and %d more", len(known)-most)
 	}
-	if near := nearest(wrong, known); near != "" {
+	if near := spelling.Nearest(wrong, known); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	return hint
-}
-
-// nearest returns the candidate with the least edit distance (insert, remove, replace) to text, or "" when none is near.
-func nearest(text string, candidates []string) string {
-	best, bestAt := "", len(text)/3+2
-	for _, c := range candidates {
-		if d := editDistance(text, c, bestAt); d < bestAt {
-			best, bestAt = c, d
-		}
-	}
-	return best
-}
-
-// editDistance returns the edit distance of a and b, or limit when it is not below it.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(b)], limit)
 }

@@ -126,6 +126,7 @@ func TestEveryErrorOfTheEngineHasItsAnswer(t *testing.T) {
 		retry  bool
 	}{
 		{&runtime.InvalidError{Field: "object", Cause: "is not one JSON value"}, 400, "invalid-request", false},
+		{&runtime.TooManyCallbacksError{Waiting: 1000}, 429, "too-many-callbacks", true},
 		{&runtime.UnknownWorkflowError{Name: "x"}, 404, "unknown-workflow", false},
 		{&runtime.UnknownStatusError{Workflow: "x", Status: "y", Known: []string{"z"}}, 400, "unknown-status", false},
 		{&runtime.InProgressError{}, 409, "in-progress", false},

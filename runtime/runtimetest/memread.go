@@ -271,18 +271,21 @@ func (s *MemStore) Due(
 
 // DueTasks implements runtime.TaskReader.
 func (s *MemStore) DueTasks(
-	shard runtime.Shard, now time.Time, limit int, dst []runtime.Task,
+	shard runtime.Shard, now time.Time, after *runtime.Task, limit int, dst []runtime.Task,
 ) ([]runtime.Task, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(shard); err != nil {
 		return dst, time.Time{}, err
 	}
-	keys := slices.SortedFunc(maps.Keys(s.live[shard].tasks), func(a, b memTask) int {
-		return cmp.Or(cmp.Compare(a.due, b.due), compareIDs(a.run, b.run), cmp.Compare(a.version, b.version),
-			cmp.Compare(a.kind, b.kind), cmp.Compare(a.slot, b.slot), cmp.Compare(a.workflow, b.workflow),
-			cmp.Compare(a.name, b.name))
-	})
+	keys := slices.SortedFunc(maps.Keys(s.live[shard].tasks), compareTasks)
+	if after != nil {
+		n, there := slices.BinarySearchFunc(keys, memTaskOf(after), compareTasks)
+		if there {
+			n++
+		}
+		keys = keys[n:]
+	}
 	for i, key := range keys {
 		t := s.live[shard].tasks[key]
 		if i >= limit || t.Due.After(now) {
@@ -291,4 +294,10 @@ func (s *MemStore) DueTasks(
 		dst = append(dst, cloneTask(t))
 	}
 	return dst, time.Time{}, nil
+}
+
+// compareTasks orders tasks as a store does.
+func compareTasks(a, b memTask) int {
+	return cmp.Or(cmp.Compare(a.due, b.due), compareIDs(a.run, b.run), cmp.Compare(a.version, b.version),
+		cmp.Compare(a.kind, b.kind), cmp.Compare(a.slot, b.slot), cmp.Compare(a.workflow, b.workflow), cmp.Compare(a.name, b.name))
 }

@@ -219,7 +219,7 @@ func testEmpty(s *storeTest) {
 		s.must(err)
 		timers, next, err := s.Due(i, s.now.Add(time.Hour), 10, nil)
 		s.must(err)
-		tasks, nextTask, err := s.DueTasks(i, s.now.Add(time.Hour), 10, nil)
+		tasks, nextTask, err := s.DueTasks(i, s.now.Add(time.Hour), nil, 10, nil)
 		s.must(err)
 		if len(events)+len(timers)+len(tasks)+len(s.queues(i)) > 0 || !next.IsZero() || !nextTask.IsZero() {
 			s.Fatalf("shard %d: events %v, timers %v, next %v, tasks %v, next %v", i, events, timers, next, tasks, nextTask)

@@ -41,7 +41,7 @@ func printed[T any](values []T) string {
 
 func (s *storeTest) tasks(shard runtime.Shard, now time.Time) []runtime.Task {
 	s.Helper()
-	tasks, _, err := s.DueTasks(shard, now, 1000, nil)
+	tasks, _, err := s.DueTasks(shard, now, nil, 1000, nil)
 	s.must(err)
 	return tasks
 }
@@ -236,7 +236,7 @@ func testTasks(s *storeTest) {
 	}
 	due := func(now time.Time, limit int) ([]runtime.Task, time.Time) {
 		s.Helper()
-		tasks, next, err := s.DueTasks(shard, now, limit, nil)
+		tasks, next, err := s.DueTasks(shard, now, nil, limit, nil)
 		s.must(err)
 		return tasks, next
 	}
@@ -249,6 +249,22 @@ func testTasks(s *storeTest) {
 	tasks, next = due(at(9), 1)
 	wantSame(s, "limited", tasks, want[:1])
 	wantEqual(s, "next beyond the limit", []time.Time{next}, []time.Time{at(1)})
+
+	for i := range want { // a page goes on after the last, and after one that is gone
+		tasks, next, err := s.DueTasks(shard, at(9), &want[i], 1, nil)
+		s.must(err)
+		wantSame(s, "after one", tasks, want[i+1:min(i+2, len(want))])
+		if (i+2 < len(want)) != !next.IsZero() {
+			s.Fatalf("after task %d next is %v", i, next)
+		}
+	}
+	between := cloneTask(&want[1])
+	between.Due = between.Due.Add(1)
+	tasks, _, err := s.DueTasks(shard, at(9), &between, 10, nil)
+	s.must(err)
+	wantSame(s, "after one that is not there", tasks, want[2:])
+	tasks, _ = due(at(9), 10)
+	wantSame(s, "from the first again", tasks, want)
 
 	// What a caller gets is its own.
 	tasks, _ = due(at(9), 10)

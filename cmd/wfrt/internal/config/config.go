@@ -45,6 +45,7 @@ type Engine struct {
 	LagAlert       time.Duration `mapstructure:"lag_alert" reload:"at once"`       // for steps that declare none; 0: never
 	MaxObject      Size          `mapstructure:"max_object" reload:"at once"`      // of a run
 	MaxVersions    int           `mapstructure:"max_versions" reload:"at once"`    // a run that reaches it is paused
+	Parallelism    int           `mapstructure:"parallelism" reload:"at once"`     // of steps that declare none; 0: no limit of their own
 	Retention      time.Duration `mapstructure:"retention" reload:"at once"`       // of runs that have ended, where nothing else says; 0: for ever
 	Retry          Retry         `mapstructure:"retry"`                            // for steps that declare none
 	SideWorkers    int           `mapstructure:"side_workers"`                     // tasks beside the runs at a time

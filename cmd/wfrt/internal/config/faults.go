@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/wfrt/wfrt/internal/spelling"
+)
 
 // Fault is one thing that is wrong with the configuration.
 type Fault struct {
@@ -29,41 +33,9 @@ func (f Fault) String() string {
 	return f.Where + ": " + f.What
 }
 
-// nearest returns the candidate that is fewest edits away from name, or "" when none is near enough to be what was meant.
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", len(name)/2+1
-	for _, c := range candidates {
-		if d := distance(name, c); d < bestDistance {
-			best, bestDistance = c, d
-		}
-	}
-	return best
-}
-
-// distance is the number of characters to insert, remove or replace to make a into b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
 // didYouMean returns the hint for an unknown name.
 func didYouMean(name string, candidates []string) string {
-	if near := nearest(name, candidates); near != "" {
+	if near := spelling.Nearest(name, candidates); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "docs/configuration.md lists what there is"

@@ -47,6 +47,7 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	duration("engine.lag_alert", c.Engine.LagAlert, 0)
 	size("engine.max_object", c.Engine.MaxObject, 1, 256*MiB)
 	between("engine.max_versions", c.Engine.MaxVersions, 1, 1_000_000_000)
+	between("engine.parallelism", c.Engine.Parallelism, 0, 100_000)
 	duration("engine.retention", c.Engine.Retention, 0)
 	between("engine.retry.attempts", c.Engine.Retry.Attempts, 1, 1_000_000)
 	check("engine.retry.factor", c.Engine.Retry.Factor >= 1 && c.Engine.Retry.Factor <= 100,

@@ -46,7 +46,7 @@ func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 	l, r := &cfg.Plugins.Limits, &cfg.Engine.Retry
 	return host.Options{
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
-		DefaultLagAlert: cfg.Engine.LagAlert,
+		DefaultLagAlert: cfg.Engine.LagAlert, DefaultParallelism: cfg.Engine.Parallelism,
 		DefaultRetry: runtime.Retry{
 			Initial: r.Initial, Max: r.Max, Factor: r.Factor, Attempts: uint32(r.Attempts),
 		},
