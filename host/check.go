@@ -37,7 +37,7 @@ type Handlers struct {
 // refused.
 func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	file := filepath.Base(path)
-	src, err := readSource(path, file, h.options.Limits.ModuleBytes)
+	src, err := readSource(path, file, h.options.override(nameOf(file)).Limits.ModuleBytes)
 	if err != nil {
 		return nil, fmt.Errorf("host: check %s: %w", file, err)
 	}

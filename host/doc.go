@@ -7,11 +7,11 @@
 //
 // The way through the files:
 //
-//	options.go     what a host is made with, and its limits
+//	options.go     what a host is made with
+//	limits.go      what a plugin may use, and the error that says it used more
 //	host.go        New, Load, Close: one scan of the directory, admission, the swap
 //	source.go      a file becomes bytes with a digest, or an error when it is not whole
 //	module.go      the stages from bytes to a module that can be called
-//	instrument.go  the binary is rewritten so that it cannot take more than its share
 //	manifest.go    what a module says of itself, checked
 //	handlers.go    the rules of single handlers
 //	merge.go       the parts of a workflow that several modules carry become one definition
@@ -19,6 +19,8 @@
 //	invoke.go      one invocation, from runtime.Invocation to runtime.Outcome
 //	pool.go        instances wait here between invocations
 //	folders.go     compiled modules lie on disk from one start to the next
+//	fuel.go        what a guest computes is counted, and bounded
+//	turns.go       guests that compute for long take turns
 //	memory.go      the memory of all instances together is bounded
 //	instance.go    one memory, and what host functions know of the call under way
 //	fields.go      the host functions of sdk/abi: field_read, field_write, log
@@ -33,8 +35,4 @@
 // Invariants that hold everywhere: only the goroutine that owns an instance closes it, after its call returned; no view of
 // guest memory outlives the host function that took it; the host never calls into a guest from within a host function; an
 // instance that trapped is never used again.
-//
-// What this package does not do yet: a guest that computes without calling the host cannot be ended, because compiled code
-// has no preemption points, and wazero's WithCloseOnContextDone makes an ordinary step three times slower. Host calls check
-// the deadline; code between them is metered by rewriting the module, which has its place in build.
 package host

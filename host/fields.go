@@ -36,8 +36,11 @@ func fieldRead(i *instance, guest api.Module, stack []uint64) {
 		stack[0] = uint64(uint32(absent))
 		return
 	}
-	if len(value) > 0 && uint64(len(value)) <= uint64(limit) && !guest.Memory().Write(buf, value) {
-		fail("field_read of %s: %d bytes at %#x are outside of its memory", field, len(value), buf)
+	if len(value) > 0 && uint64(len(value)) <= uint64(limit) {
+		if !guest.Memory().Write(buf, value) {
+			fail("field_read of %s: %d bytes at %#x are outside of its memory", field, len(value), buf)
+		}
+		i.chargeBytes(len(value))
 	}
 	stack[0] = uint64(uint32(len(value)))
 }
@@ -134,9 +137,9 @@ func fieldWrite(i *instance, guest api.Module, stack []uint64) {
 		fail("field_write of %s: it is not an output of this call", field)
 	}
 	if uint64(size) > uint64(limit) {
-		fail("field_write of %s: %d bytes are more than the limit of %d", field, size, limit)
+		i.tooLong(field, size, limit)
 	}
-	value := view(guest, "field_write", ptr, size)
+	value := i.view(guest, "field_write", ptr, size)
 	switch field { //nolint:exhaustive // outputLimit knows only these
 	case abi.FieldNewObject:
 		c.out.Object, c.newObject = append(c.out.Object[:0], value...), true
@@ -153,9 +156,17 @@ func fieldWrite(i *instance, guest api.Module, stack []uint64) {
 	}
 }
 
+// tooLong ends the call because an output is longer than its limit.
+func (i *instance) tooLong(field abi.Field, size uint32, limit int) {
+	if field == abi.FieldNewObject {
+		exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: field.String()})
+	}
+	fail("field_write of %s: %d bytes are more than the limit of %d", field, size, limit)
+}
+
 // outputLimit returns how long an output may be, or false for a field that cannot be written in this call.
 func (i *instance) outputLimit(field abi.Field) (int, bool) {
-	limits := &i.module.host.options.Limits
+	limits := &i.module.limits
 	switch i.call.phase {
 	case phaseManifest:
 		return limits.ManifestBytes, field == abi.FieldManifest
@@ -215,16 +226,17 @@ func parseTime(field string, value []byte) (ns int64, wrong string) {
 
 // logLine is log(level, ptr, len).
 func logLine(i *instance, guest api.Module, stack []uint64) {
-	i.logs.guestLine(i, int32(uint32(stack[0])), view(guest, "log", uint32(stack[1]), uint32(stack[2])))
+	i.logs.guestLine(i, int32(uint32(stack[0])), i.view(guest, "log", uint32(stack[1]), uint32(stack[2])))
 }
 
 // view returns the guest's memory at ptr, or ends the call when it is not all inside. It holds until the host function
-// returns.
-func view(guest api.Module, function string, ptr, size uint32) []byte {
+// returns. Its bytes count as going between guest and host.
+func (i *instance) view(guest api.Module, function string, ptr, size uint32) []byte {
 	b, ok := guest.Memory().Read(ptr, size)
 	if !ok {
 		fail("%s: %d bytes at %#x are outside of its memory", function, size, ptr)
 	}
+	i.chargeBytes(len(b))
 	return b
 }
 

@@ -22,6 +22,9 @@ import (
 // extension is how the name of a plugin's file ends.
 const extension = ".wasm"
 
+// nameOf returns the name of the plugin in a file.
+func nameOf(file string) string { return strings.TrimSuffix(file, extension) }
+
 // A change within this time of the last reading may leave a file's size and time as they were, on file systems with coarse
 // times; such a file is read once more.
 const racyFor = 2 * time.Second
@@ -34,6 +37,7 @@ type Host struct {
 	began   time.Time
 	catalog atomic.Pointer[runtime.Catalog]
 	memory  *budget                 // of the instances of all modules
+	turns   *turns                  // of guests that compute for long
 	folders *folders                // of the compiled forms of modules on disk
 	tuned   atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
 
@@ -70,7 +74,7 @@ func New(options Options) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		options: options, began: options.Clock.Now(), memory: newBudget(options.Limits.TotalMemoryBytes),
+		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, plugins: make(map[string]*plugin),
 	}
 	h.catalog.Store(runtime.NewCatalog())
@@ -257,7 +261,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	var m *module
 	var tried runtime.Digest
 	path := filepath.Join(h.options.Dir, name)
-	src, err := readSource(path, name, h.options.Limits.ModuleBytes)
+	src, err := readSource(path, name, h.options.override(nameOf(name)).Limits.ModuleBytes)
 	if err == nil {
 		err = src.verify(path, h.tuned.Load().TrustedKeys)
 	}
@@ -289,7 +293,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	}
 	if err != nil && m == nil && (old.err == nil || old.err.Error() != err.Error()) {
 		h.options.Logger.Error("a plugin's file cannot be served", "file", name, "error", err, "old_serves", serving != nil)
-		h.options.Meter.Plugin(strings.TrimSuffix(name, extension)).Loaded(false)
+		h.options.Meter.Plugin(nameOf(name)).Loaded(false)
 	}
 }
 
@@ -361,7 +365,7 @@ func (h *Host) apply(names []string, result admission) (retired []*module, news 
 
 func (h *Host) defaults() defaults {
 	tuned := h.tuned.Load()
-	return defaults{retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism}
+	return defaults{retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism, steps: tuned.Steps}
 }
 
 // part is what a module of the plugin brings to the merge.

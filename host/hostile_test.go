@@ -42,7 +42,7 @@ func TestGoGuest(t *testing.T) {
 		"exit0":   {"it exited with code 0", "returns its outcome instead"},
 		"exit3":   {"it exited with code 3"},
 		"recurse": {"plugin"},
-		"bomb":    {"fatal error: out of memory (the plugin trapped: unreachable", "its memory is at the limit of 64 MiB"},
+		"bomb":    {"fatal error: out of memory (the plugin trapped: unreachable", "memory_bytes: it asked for 68,157,440 bytes of 67,108,864 bytes; let it do less at once, or raise plugins.limits.memory_bytes"},
 	} {
 		t.Run(do, func(t *testing.T) {
 			r := serveGoGuest(t)
@@ -181,15 +181,15 @@ func TestTraps(t *testing.T) {
 		want   string
 	}{
 		"unreachable": {unreachable, "the plugin trapped: unreachable"},
-		"recursion":   {overflow.invoke, "its calls are nested more than 50000 deep"},
+		"recursion":   {overflow.invoke, "call_depth: more than 10,000 calls within each other; let it do less at once, or raise plugins.limits.call_depth"},
 		"giant output": {
 			code(i32(17), growMemory, drop, write(abi.FieldNewObject, 0, 1<<20+1)),
-			"new_object: 1048577 bytes are more than the limit of 1048576",
+			"output_bytes: new_object: 1,048,577 bytes are more than the limit of 1,048,576 bytes",
 		},
 		"long status":         {write(abi.FieldNewStatus, 0, 65), "new_status: 65 bytes are more than the limit of 64"},
 		"output outside":      {write(abi.FieldNewObject, 1<<18-4, 5), "field_write: 5 bytes at 0x3fffc are outside"},
 		"output wraps around": {write(abi.FieldReason, -4, 8), "field_write: 8 bytes at 0xfffffffc are outside"},
-		"length negative":     {write(abi.FieldNewObject, 0, -1), "4294967295 bytes are more than the limit"},
+		"length negative":     {write(abi.FieldNewObject, 0, -1), "4,294,967,295 bytes are more than the limit of 1,048,576 bytes"},
 		"manifest in a step":  {write(abi.FieldManifest, 0, 1), "manifest: it is not an output of this call"},
 		"write of an input":   {write(abi.FieldObject, 0, 1), "object: it is not an output"},
 		"write of no field":   {write(99, 0, 1), "field(99): it is not an output"},
@@ -376,7 +376,7 @@ func TestMemoryEndsAtItsLimit(t *testing.T) {
 	// It grows page by page until it cannot, and then traps.
 	g := guest{manifest: door, invoke: code(loop, i32(1), growMemory, i32(-1), []byte{0x47}, branchIf0, endBlock, unreachable)}
 	r := serveGuest(t, g, func(o *Options) { o.Limits.MemoryBytes = 2 << 20 })
-	wantTrap(t, r, "door", "closed", `{}`, "unreachable", "its memory is at the limit of 2 MiB")
+	wantTrap(t, r, "door", "closed", `{}`, "unreachable", "memory_bytes: it asked for 2,162,688 bytes of 2,097,152 bytes")
 }
 
 func TestLogFloodIsCut(t *testing.T) {
@@ -385,7 +385,7 @@ func TestLogFloodIsCut(t *testing.T) {
 		i32(1_000_000), setLocal(1),
 		loop, i32(0), i32(2048), i32(64), call_(fnLog), getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock,
 		i32(0), i32(0), i32(1<<18), call_(fnLog), i32(3))}
-	r := serveGuest(t, g, func(o *Options) { o.Limits.LogBytes = 1000 })
+	r := serveGuest(t, g, func(o *Options) { o.Limits.LogBytes, o.Limits.HostCalls = 1000, 1_000_010 })
 	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeSkip {
 		t.Errorf("outcome %+v; want a flood to be no error", out)
 	}

@@ -71,8 +71,8 @@ func httpSend(i *instance, guest api.Module, stack []uint64) {
 	if size := uint32(stack[1]); size > maxRequestHead {
 		fail("http_send: the head of the request has %d bytes, more than the limit of %d", size, maxRequestHead)
 	}
-	head := string(view(guest, "http_send", uint32(stack[0]), uint32(stack[1])))
-	body := view(guest, "http_send", uint32(stack[2]), uint32(stack[3]))
+	head := string(i.view(guest, "http_send", uint32(stack[0]), uint32(stack[1])))
+	body := i.view(guest, "http_send", uint32(stack[2]), uint32(stack[3]))
 	timeout := time.Duration(max(int32(uint32(stack[4])), 0)) * time.Millisecond
 	i.call.reply = reply{}
 	status, err := i.send(head, body, timeout)
@@ -110,6 +110,7 @@ func (i *instance) send(head string, body []byte, timeout time.Duration) (int32,
 	}
 	ctx, stop := i.limited(limit)
 	defer stop()
+	i.rest()
 	if err := i.call.in.Settle(ctx); err != nil {
 		if errors.Is(err, runtime.ErrStoreFailed) {
 			panic(&fault{text: err.Error(), aborted: true})

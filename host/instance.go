@@ -28,7 +28,9 @@ type instance struct {
 	stack   [1]uint64 // the parameter and the result of invoke
 	scratch []byte    // the last input that was not at hand as bytes
 	call    call
+	fuel    fuel
 	logs    logs
+	calls   int // invocations that have ended
 }
 
 var _ context.Context = (*instance)(nil)
@@ -63,7 +65,9 @@ const (
 type call struct {
 	phase    phase
 	done     <-chan struct{} // ends the call for reasons of the host
+	began    time.Time
 	deadline time.Time
+	raise    string              // the key of the configuration that sets the deadline
 	in       *runtime.Invocation // of phaseInvoke, as is out
 	out      *runtime.Outcome
 
@@ -76,13 +80,17 @@ type call struct {
 	dueErr    string // what is wrong with due, or ""
 	manifest  []byte // of phaseManifest
 	reply     reply  // to the last call of a capability
+
+	hostCalls int   // so far
+	hostBytes int64 // so far
 }
 
 // fault is what a host function panics with to end the guest's call.
 type fault struct {
 	text    string
-	aborted bool // the host wants the call ended; the guest did nothing wrong
-	refused bool // the operator does not grant it: another attempt would meet the same
+	limit   *LimitError // nil unless one was exceeded
+	aborted bool        // the host wants the call ended; the guest did nothing wrong
+	refused bool        // the operator does not grant it: another attempt would meet the same
 }
 
 func (f *fault) Error() string { return f.text }
@@ -97,21 +105,24 @@ func (i *instance) checkpoint() {
 		panic(&fault{text: "the host ended the call", aborted: true})
 	default:
 	}
-	if !i.module.host.options.Clock.Now().Before(i.call.deadline) {
-		fail("it reached the deadline of the invocation")
+	if now := i.module.host.options.Clock.Now(); !now.Before(i.call.deadline) {
+		exceed(&LimitError{
+			Limit: LimitTime, Used: uint64(now.Sub(i.call.began)), Max: uint64(i.call.deadline.Sub(i.call.began)), Raise: i.call.raise,
+		})
 	}
 }
 
 // newInstance makes an instance and initialises it. ctx ends only the making. The error of a guest that does not get
 // through its initialisation is a *guestError.
 func (m *module) newInstance(ctx context.Context) (*instance, error) {
-	i := &instance{module: m, memory: newMemory(m.host.memory, m.initialMemory())}
+	i := &instance{module: m, memory: newMemory(m.host.memory, m.initialMemory(), m.limits.MemoryBytes)}
 	if i.memory == nil {
-		return nil, &guestError{during: "instantiate", text: "no memory is left for another instance of " + m.file +
+		limit := &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + m.initialMemory()), Max: uint64(m.host.memory.limit)}
+		return nil, &guestError{during: "instantiate", limit: limit, text: "no memory is left for another instance of " + m.file +
 			": the instances of all plugins together are at the limit of " + m.host.memory.String() + "; it is tried again"}
 	}
 	i.value = i.memory.during(context.Background()).Value
-	i.begin(phaseInitialize, ctx.Done(), m.host.options.Clock.Now().Add(m.host.options.Limits.Invocation))
+	i.begin(phaseInitialize, ctx.Done())
 	defer i.end()
 	// No start functions: _initialize is called below, with everything in place; a start section runs here.
 	guest, err := m.wazero.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -121,6 +132,7 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 		return nil, i.explain(ctx, "instantiate", err)
 	}
 	i.guest, i.invoke = guest, guest.ExportedFunction(abi.ExportInvoke)
+	i.fuel.find(guest)
 	m.meter.Instances(1)
 	if initialize := guest.ExportedFunction(abi.ExportInitialize); initialize != nil {
 		if err := initialize.CallWithStack(i, nil); err != nil {
@@ -132,6 +144,13 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 	return i, nil
 }
 
+// reusable makes the instance ready for another invocation after one that has ended well, or says that it is used up.
+func (i *instance) reusable() bool {
+	limits := &i.module.limits
+	i.calls++
+	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes
+}
+
 // close frees the instance. Only its owner calls it, when no call is under way.
 func (i *instance) close() {
 	_ = i.guest.Close(i)
@@ -139,22 +158,61 @@ func (i *instance) close() {
 	i.module.meter.Instances(-1)
 }
 
-func (i *instance) begin(p phase, done <-chan struct{}, deadline time.Time) {
-	i.call = call{phase: p, done: done, deadline: deadline}
-	i.logs.begin(i.module.host.options.Limits.LogBytes)
+// begin begins a call with the limits of the module.
+func (i *instance) begin(p phase, done <-chan struct{}) {
+	limits, now := &i.module.limits, i.module.host.options.Clock.Now()
+	i.call = call{phase: p, done: done, began: now, deadline: now.Add(limits.Invocation)}
+	i.logs.begin(limits.LogBytes)
+	i.fuel.begin(limits.Fuel)
+	i.memory.wanted, i.memory.refused = 0, 0
+}
+
+// beginInvocation begins a call of a handler. Its time is what the caller allows and begins here: what passed before, while it
+// waited for the instance, is not the guest's.
+func (i *instance) beginInvocation(in *runtime.Invocation, out *runtime.Outcome, done <-chan struct{}) {
+	i.begin(phaseInvoke, done)
+	c := &i.call
+	c.in, c.out = in, out
+	if own := in.Handler.Timeout; own > 0 {
+		c.deadline, c.raise = c.began.Add(own), stepKey(in.Handler, "timeout")
+	}
+	if !in.Deadline.IsZero() {
+		if shorter := c.began.Add(in.Deadline.Sub(in.Now)); shorter.Before(c.deadline) {
+			c.deadline, c.raise = shorter, "engine.step_timeout"
+		}
+	}
+	if own := in.Handler.Fuel; own > 0 {
+		i.fuel.begin(own)
+	}
+}
+
+// stepKey returns the key of the configuration that sets a limit of the handlers of one status.
+func stepKey(h *runtime.Handler, limit string) string {
+	return "workflows." + h.Workflow + ".steps." + h.Status + "." + limit
 }
 
 // end writes out what the guest left of its log and lets go of everything that belongs to the caller.
 func (i *instance) end() {
+	i.giveTurn()
+	i.module.totals.fuel.Add(i.fuel.used())
 	i.logs.end(i)
 	i.call = call{}
 }
 
 // guestError says that the guest ended its call in a way that is none: by a trap, an exit, or against a limit.
 type guestError struct {
-	during  string // the function that was called
-	refused bool   // the operator does not grant what it did
-	text    string // the cause, with the last lines of its stderr around it; bounded by maxReason
+	during  string      // the function that was called
+	refused bool        // the operator does not grant what it did
+	text    string      // the cause, with the last lines of its stderr around it; bounded by maxReason
+	limit   *LimitError // what it exceeded; nil for nothing
+}
+
+// Unwrap returns the *LimitError, if that is what ended the call.
+func (e *guestError) Unwrap() error {
+	if e.limit == nil {
+		return nil
+	}
+	return e.limit
 }
 
 func (e *guestError) Error() string { return e.during + ": " + e.text }
@@ -164,6 +222,7 @@ func (e *guestError) Error() string { return e.during + ": " + e.text }
 func (i *instance) explain(ctx context.Context, during string, err error) error {
 	words := i.logs.lastWords()
 	var text string
+	var limit *LimitError
 	var f *fault
 	switch {
 	case errors.As(err, &f) && f.aborted:
@@ -172,20 +231,29 @@ func (i *instance) explain(ctx context.Context, during string, err error) error 
 		}
 		return runtime.ErrRetired
 	case errors.As(err, &f):
-		text = "the plugin was stopped: " + f.text
+		text, limit = "the plugin was stopped: "+f.text, f.limit
 	default:
 		text = "the plugin trapped: " + strings.TrimPrefix(err.Error(), "wasm error: ")
 		if words != "" { // the guest's own trace tells more than the host's
 			text, _, _ = strings.Cut(text, "\nwasm stack trace:")
 		}
 	}
-	if i.guest != nil && int64(i.guest.Memory().Size()) >= i.module.host.options.Limits.MemoryBytes-pageBytes {
-		text += fmt.Sprintf("; its memory is at the limit of %d MiB", i.module.host.options.Limits.MemoryBytes>>20)
+	if limit == nil {
+		if limit = i.suspect(err); limit != nil {
+			text += "; " + limit.Error()
+		}
 	}
-	if i.memory.refused {
-		text += "; the memory of all plugins together is at the limit of " + i.module.host.memory.String()
+	text = cutText(withLastWords(text, words), maxReason)
+	return &guestError{during: during, refused: f != nil && f.refused, text: text, limit: limit}
+}
+
+// suspect returns the limit that is behind a trap, or nil. A guest that is refused memory mostly ends by a trap of its own, and
+// the stack of the engine may be used up by fewer calls than there may be.
+func (i *instance) suspect(trap error) *LimitError {
+	if strings.Contains(trap.Error(), "stack overflow") {
+		return &LimitError{Limit: LimitDepth, Max: uint64(i.module.limits.CallDepth), Of: "the stack is full before there are"}
 	}
-	return &guestError{during: during, refused: f != nil && f.refused, text: cutText(withLastWords(text, words), maxReason)}
+	return i.memory.exceeded()
 }
 
 // withLastWords puts what a guest last wrote to stderr first: a panic's own message tells its author more than the trap it ends

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -49,6 +48,10 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 		m.pool.put(nil, among)
 		return m.failed(err, out)
 	}
+	if !i.reusable() {
+		i.close()
+		i = nil
+	}
 	m.pool.put(i, among)
 	return nil
 }
@@ -61,6 +64,9 @@ func (m *module) failed(err error, out *runtime.Outcome) error {
 	}
 	m.totals.traps.Add(1)
 	m.meter.Trapped()
+	if g.limit != nil {
+		m.totals.exceeded[g.limit.Limit].Add(1)
+	}
 	kind := runtime.OutcomeError
 	if g.refused {
 		kind = runtime.OutcomePermanent
@@ -69,34 +75,25 @@ func (m *module) failed(err error, out *runtime.Outcome) error {
 	return nil
 }
 
-// fill makes an outcome of what went wrong. Of what the guest wished nothing remains; of what it logged, everything.
+// fill makes an outcome of what went wrong. Of what the guest wished nothing remains; of what it logged and used, everything.
 func fill(out *runtime.Outcome, kind runtime.OutcomeKind, reason string) {
-	logged := out.Logs
+	logged, fuel := out.Logs, out.Fuel
 	out.Reset()
-	out.Kind, out.Reason, out.Logs = kind, reason, logged
+	out.Kind, out.Reason, out.Logs, out.Fuel = kind, reason, logged, fuel
 }
 
 // run calls the handler in the instance and fills out. After an error the instance must be closed.
 func (i *instance) run(ctx context.Context, id int32, in *runtime.Invocation, out *runtime.Outcome) error {
-	i.begin(phaseInvoke, ctx.Done(), i.deadline(in))
-	i.call.in, i.call.out = in, out
+	i.beginInvocation(in, out, ctx.Done())
 	defer i.end()
 	i.stack[0] = uint64(uint32(id))
-	if err := i.invoke.CallWithStack(i, i.stack[:]); err != nil {
+	err := i.invoke.CallWithStack(i, i.stack[:])
+	out.Fuel = i.fuel.used()
+	if err != nil {
 		return i.explain(ctx, abi.ExportInvoke, err)
 	}
 	i.call.outcome(abi.Code(int32(uint32(i.stack[0]))))
 	return nil
-}
-
-// deadline returns when an invocation that begins now is ended. Its time is what the caller allows and begins here: what
-// passed before, while it waited for the instance, is not the guest's.
-func (i *instance) deadline(in *runtime.Invocation) time.Time {
-	limit := i.module.host.options.Limits.Invocation
-	if !in.Deadline.IsZero() {
-		limit = min(limit, in.Deadline.Sub(in.Now))
-	}
-	return i.module.host.options.Clock.Now().Add(limit)
 }
 
 // outcome fills out from the code that the handler answered and what it wrote: docs/abi.md, sections 4 and 9.

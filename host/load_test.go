@@ -104,7 +104,7 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 			guest{manifest: door, imports: append(abiImports[:3:3], "env.read")},
 			[]string{"imports env.read; a plugin imports from wfrt_v1 and wasi_snapshot_preview1"},
 		},
-		"too much memory": {guest{manifest: door, memory: 2000}, []string{"its memory begins with 2000 pages of 64 KiB; the limit is 1920"}},
+		"too much memory": {guest{manifest: door, memory: 2000}, []string{"memory_bytes: it asked for 131,072,000 bytes of 125,829,120 bytes"}},
 		"trap in init": {
 			guest{manifest: door, initialize: unreachable},
 			[]string{"_initialize: the plugin trapped: unreachable"},

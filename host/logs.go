@@ -43,9 +43,10 @@ func (l *logs) end(i *instance) {
 		return
 	}
 	i.module.meter.LogsCut()
+	i.module.totals.exceeded[LimitLog].Add(1)
 	const note = "the plugin logged more than the limit; the rest of this invocation's log is dropped"
 	attrs := []slog.Attr{
-		slog.Int("dropped_bytes", l.dropped), slog.Int("limit_bytes", i.module.host.options.Limits.LogBytes),
+		slog.Int("dropped_bytes", l.dropped), slog.Int("limit_bytes", i.module.limits.LogBytes),
 	}
 	i.log(slog.LevelWarn, note, attrs)
 	i.keep(slog.LevelWarn, lineOf(note, attrs))

@@ -59,6 +59,13 @@ func (b *budget) give(n int64) {
 	b.used -= n
 }
 
+// total returns what is taken of the budget.
+func (b *budget) total() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
 // String returns the limit as people read it.
 func (b *budget) String() string { return fmt.Sprintf("%d MiB", b.limit>>20) }
 
@@ -77,19 +84,40 @@ func (b *budget) leave(p *pool) {
 // memory is the linear memory of one instance, which pays for its growth out of the budget. It belongs to the instance's owner.
 type memory struct {
 	budget  *budget
-	bytes   []byte
+	space   space
+	limit   int64 // of bytes
 	paid    int64 // of the budget
-	refused bool  // the budget once had no more
+	wanted  int64 // what was refused once because it is above limit
+	refused int64 // what the budget would have come to when it once had no more
 }
 
 var _ experimental.LinearMemory = (*memory)(nil)
 
+// space is where the bytes of a memory lie.
+type space interface {
+	// extend returns the first size bytes, or nil when they cannot be had. What was not in the last answer is zero. It never
+	// gets a smaller size than before.
+	extend(size int) []byte
+	// free lets go of the bytes. It may be called again.
+	free()
+}
+
+// heap is a space of Go's.
+type heap struct{ bytes []byte }
+
+func (h *heap) extend(size int) []byte {
+	h.bytes = append(h.bytes, make([]byte, size-len(h.bytes))...)
+	return h.bytes
+}
+
+func (h *heap) free() { h.bytes = nil }
+
 // newMemory pays for an instance whose memory begins with a number of bytes, or returns nil when the budget is exhausted.
-func newMemory(b *budget, initial int64) *memory {
+func newMemory(b *budget, initial, limit int64) *memory {
 	if !b.reserve(initial + instanceCost) {
 		return nil
 	}
-	return &memory{budget: b, paid: initial + instanceCost}
+	return &memory{budget: b, space: &heap{}, limit: limit, paid: initial + instanceCost}
 }
 
 // during returns a context that makes wazero back the next instance with the memory.
@@ -100,19 +128,37 @@ func (m *memory) during(ctx context.Context) context.Context {
 
 // Reallocate implements experimental.LinearMemory.
 func (m *memory) Reallocate(size uint64) []byte {
+	if int64(size) > m.limit {
+		m.wanted = int64(size)
+		return nil
+	}
 	if more := int64(size) + instanceCost - m.paid; more > 0 {
 		if !m.budget.reserve(more) {
-			m.refused = true
+			m.refused = m.budget.total() + more
 			return nil
 		}
 		m.paid += more
 	}
-	m.bytes = append(m.bytes, make([]byte, int(size)-len(m.bytes))...)
-	return m.bytes
+	return m.space.extend(int(size))
+}
+
+// exceeded returns the limit that kept the memory from growing, or nil.
+func (m *memory) exceeded() *LimitError {
+	switch {
+	case m.wanted > 0:
+		return &LimitError{Limit: LimitMemory, Used: uint64(m.wanted), Max: uint64(m.limit)}
+	case m.refused > 0:
+		return &LimitError{
+			Limit: LimitTotalMemory, Used: uint64(m.refused), Max: uint64(m.budget.limit), Of: "all plugins together",
+		}
+	default:
+		return nil
+	}
 }
 
 // Free implements experimental.LinearMemory. It may be called again.
 func (m *memory) Free() {
 	m.budget.give(m.paid)
-	m.paid, m.bytes = 0, nil
+	m.paid = 0
+	m.space.free()
 }

@@ -14,7 +14,7 @@ import (
 const eachInstance = 4*pageBytes + instanceCost
 
 // within gives all plugins together room for three such instances, and a little.
-func within(o *Options) { o.Limits.MemoryBytes, o.Limits.TotalMemoryBytes = 1<<20, 1<<20 }
+func within(o *Options) { o.Limits.MemoryBytes, o.TotalMemoryBytes = 1<<20, 1<<20 }
 
 // used returns what is taken of the budget.
 func (r *rig) used() int64 {
@@ -110,7 +110,7 @@ func TestGrowthEndsWhereAllPluginsEnd(t *testing.T) {
 	r.load()
 	m, held := r.hold("door", 1)
 	out := r.invoke("grow", "closed", `{}`)
-	wantPieces(t, out.Reason, "the plugin trapped: unreachable", "; the memory of all plugins together is at the limit of 1 MiB")
+	wantPieces(t, out.Reason, "the plugin trapped: unreachable", "; total_memory_bytes: all plugins together: it asked for 1,114,112 bytes of 1,048,576 bytes")
 	if r.used() != eachInstance {
 		t.Errorf("%d bytes are used; want what the trapped instance took given back", r.used())
 	}
@@ -148,7 +148,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 
 // TestGrownMemoryIsZero checks what memory.grow brings, in the buffer that the budget's memory makes.
 func TestGrownMemoryIsZero(t *testing.T) {
-	m := newMemory(newBudget(1<<30), pageBytes)
+	m := newMemory(newBudget(1<<30), pageBytes, 39*pageBytes)
 	for pages := uint64(1); pages < 40; pages++ {
 		b := m.Reallocate(pages * pageBytes)
 		if uint64(len(b)) != pages*pageBytes {
@@ -161,6 +161,9 @@ func TestGrownMemoryIsZero(t *testing.T) {
 			}
 			fresh[at] = 0xff
 		}
+	}
+	if m.Reallocate(40*pageBytes) != nil || m.exceeded() == nil || m.exceeded().Limit != LimitMemory {
+		t.Errorf("it grew beyond its limit; want it refused")
 	}
 	if want := int64(39*pageBytes + instanceCost); m.budget.used != want {
 		t.Errorf("%d bytes are paid; want %d", m.budget.used, want)

@@ -15,6 +15,7 @@ type defaults struct {
 	retry    runtime.Retry
 	lagAlert time.Duration
 	parallel int
+	steps    map[string]map[string]StepLimits // by workflow and status
 }
 
 // part is what one module brings to the merge.
@@ -322,6 +323,8 @@ func (p *part) handler(workflow string, h *abi.Handler, d defaults) *runtime.Han
 		Lag: milliseconds(h.LagMS), After: milliseconds(h.AfterMS), Digest: p.digest, Plugin: p.file,
 		Module: p.module, Invoker: p.invoker(h.ID),
 	}
+	own := d.steps[workflow][h.Status]
+	made.Fuel, made.Timeout = own.Fuel, own.Timeout
 	made.Kind, _ = handlerKind(h.Kind)
 	made.On, _ = hookEvent(h.On)
 	if r := h.Retry; r != nil {

@@ -29,6 +29,7 @@ type module struct {
 	size     int64
 	manifest *abi.Manifest
 	meter    PluginMeter
+	limits   Limits
 	pool     *pool
 
 	wazero   wazero.Runtime
@@ -43,16 +44,20 @@ type module struct {
 // totals are what a plugin has done since the process began, by whichever module.
 type totals struct {
 	invocations atomic.Uint64
-	traps       atomic.Uint64 // invocations that the guest did not survive
+	traps       atomic.Uint64            // invocations that the guest did not survive
+	fuel        atomic.Uint64            // used, also to initialise instances
+	exceeded    [numLimits]atomic.Uint64 // invocations that exceeded a limit
 }
 
 // build takes a module through its stages. A module that comes out of it can be invoked; of one that does not, nothing is
 // left.
 func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
+	name := nameOf(src.file)
+	own := h.options.override(name)
 	m := &module{
-		host: h, file: src.file, name: strings.TrimSuffix(src.file, extension), digest: src.digest, size: int64(len(src.raw)),
-		meter: h.options.Meter.Plugin(strings.TrimSuffix(src.file, extension)), pool: newPool(h.options.Limits.Instances, h.options.Clock),
-		bound: &runtime.Module{Instances: h.options.Limits.Instances}, totals: new(totals),
+		host: h, file: src.file, name: name, digest: src.digest, size: int64(len(src.raw)), meter: h.options.Meter.Plugin(name),
+		limits: own.Limits, pool: newPool(own.Limits.Instances, h.options.Clock),
+		bound: &runtime.Module{Instances: own.Limits.Instances}, totals: new(totals),
 	}
 	h.folders.enter(m.digest)
 	defer func() {
@@ -66,9 +71,8 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 			err = fmt.Errorf("it could not be made ready: %v", r)
 		}
 	}()
-	rewritten, err := rewrite.Rewrite(src.raw, rewrite.Limits{
-		MemoryPages: uint32(h.options.Limits.MemoryBytes / pageBytes), Depth: maxDepth,
-	})
+	// The memory's maximum is not written into the module: its growth is refused by the host, which then knows of it.
+	rewritten, err := rewrite.Rewrite(src.raw, rewrite.Limits{MemoryPages: maxMemory / pageBytes, Depth: uint32(m.limits.CallDepth)})
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +87,9 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	}
 	if err := m.provideImports(ctx); err != nil {
 		return nil, err
+	}
+	if initial := m.initialMemory(); initial > m.limits.MemoryBytes {
+		return nil, &LimitError{Limit: LimitMemory, Used: uint64(initial), Max: uint64(m.limits.MemoryBytes)}
 	}
 	first, err := m.newInstance(ctx)
 	if err != nil {
@@ -173,7 +180,6 @@ func (m *module) compileWith(ctx context.Context, raw []byte, cacheDir string) (
 	}()
 	config := wazero.NewRuntimeConfig().
 		WithCoreFeatures(api.CoreFeaturesV2).
-		WithMemoryLimitPages(uint32(m.host.options.Limits.MemoryBytes / pageBytes)).
 		WithDebugInfoEnabled(false)
 	m.cache = nil
 	if cacheDir != "" {
@@ -264,23 +270,8 @@ type hostFunction struct {
 func hostFunctions() map[string][]hostFunction {
 	return map[string][]hostFunction{
 		abi.ImportModule: fieldFunctions(), wasiModule: wasiFunctions(),
-		rewrite.HostModule: {{rewrite.YieldFunction, "i", "", yield}}, // no guest can import it itself
+		rewrite.HostModule: {{rewrite.YieldFunction, "i", "", yield}},
 	}
-}
-
-// maxDepth is how many calls of a guest may be nested.
-const maxDepth = 50_000
-
-// sliceFuel is how much a guest may do before it comes to the next checkpoint.
-const sliceFuel = 1 << 20
-
-// yield is what a guest calls when it has used up its slice, or its calls are nested too deep.
-func yield(_ *instance, guest api.Module, stack []uint64) {
-	if api.DecodeU32(stack[0]) == rewrite.YieldDepth {
-		fail("its calls are nested more than %d deep", maxDepth)
-	}
-	fuel := guest.ExportedGlobal(rewrite.FuelGlobal).(api.MutableGlobal) //nolint:forcetypeassert // the rewrite made it
-	fuel.Set(sliceFuel)
 }
 
 func (f *hostFunction) parameterTypes() []api.ValueType { return valueTypes(f.parameters) }
@@ -301,6 +292,9 @@ func valueTypes(letters string) []api.ValueType {
 func (f *hostFunction) Call(ctx context.Context, guest api.Module, stack []uint64) {
 	i := ctx.(*instance) //nolint:forcetypeassert // guests are called with their instance only
 	i.checkpoint()
+	if f.name != rewrite.YieldFunction {
+		i.chargeCall()
+	}
 	f.call(i, guest, stack)
 }
 
@@ -320,8 +314,7 @@ func (m *module) provideImports(ctx context.Context) error {
 
 // askManifest calls wfrt_manifest and checks what it writes.
 func (i *instance) askManifest(ctx context.Context) (*abi.Manifest, error) {
-	clock := i.module.host.options.Clock
-	i.begin(phaseManifest, ctx.Done(), clock.Now().Add(i.module.host.options.Limits.Invocation))
+	i.begin(phaseManifest, ctx.Done())
 	defer i.end()
 	if err := i.guest.ExportedFunction(abi.ExportManifest).CallWithStack(i, nil); err != nil {
 		return nil, i.explain(ctx, abi.ExportManifest, err)

@@ -7,13 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	goruntime "runtime"
 	"slices"
 	"time"
 
 	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/runtime"
-	"github.com/wfrt/wfrt/sdk/abi"
 )
 
 // Options are what a Host is made with. The zero value of every field but Dir is usable.
@@ -45,7 +43,7 @@ type Options struct {
 	// within Load, seldom, about such statuses only; it must not call Load or Close. A run that enters the status between
 	// the answer and the swap is not seen. Defaults to nil: nothing is in use.
 	InUse func(workflow, status string) bool
-	// Limits bound what a guest may use.
+	// Limits bound what a plugin may use of which Overrides does not say more.
 	Limits Limits
 	// Logger takes the host's own lines and, with the attributes plugin, workflow, handler, status, run_id, foreign_id,
 	// version and attempt, those of the guests, which are also in runtime.Outcome.Logs. Defaults to one that discards
@@ -56,6 +54,8 @@ type Options struct {
 	// OnCatalog, when set, is told of every new catalog, one at a time and in order, before the modules that it no longer
 	// holds are retired. It must not call Load or Close.
 	OnCatalog func(*runtime.Catalog)
+	// Overrides is what holds for single plugins, by name, that is the file's without ".wasm". Defaults to nil.
+	Overrides map[string]Override
 	// Random is what guests get for randomness. It is read from many goroutines. Defaults to crypto/rand.Reader.
 	Random io.Reader
 	// Rescan is how often Watch looks at the directory without being notified of a change. Defaults to 3 seconds.
@@ -63,45 +63,17 @@ type Options struct {
 	// Settle is how long Watch waits after the last notification of a change, so that a copy in progress can end. Defaults
 	// to 100 milliseconds.
 	Settle time.Duration
+	// Steps is what holds for the handlers of single statuses, by workflow and status. It is not changed afterwards. Defaults to
+	// nil.
+	Steps map[string]map[string]StepLimits
 	// TrustedKeys are the public keys of whom the operator trusts: a module is loaded only when one of them signed its file, by
 	// the signature beside it (FILE.wasm.minisig). The slice is not changed afterwards. Defaults to none: every module is.
 	TrustedKeys []signature.Key
-}
-
-// Limits bound what one guest may use of the host.
-type Limits struct {
-	// Instances is how many invocations of one module there are at a time for the handlers of runs: steps, callbacks,
-	// timeouts and timers. It is also runtime.Module.Instances, so the engine does not ask for more. Hooks, erase functions
-	// and filters wait for none of these and have as many again, but at most 4, for which they wait. A module has no more
-	// instances than both. Defaults to 4 × GOMAXPROCS.
-	Instances int
-	// Invocation is the longest time of one invocation; a shorter time from runtime.Invocation.Now to Deadline wins. It
-	// begins when there is an instance for the invocation. Defaults to 30 seconds.
-	Invocation time.Duration
-	// LogBytes is how much of one invocation's log is kept, in bytes of message and attributes, and 16 for each line.
-	// Defaults to 64 KiB.
-	LogBytes int
-	// ManifestBytes is the longest manifest. Defaults to, and is at most, abi.MaxManifestBytes (1 MiB).
-	ManifestBytes int
-	// MemoryBytes is the largest memory of one instance, rounded down to pages of 64 KiB. Defaults to 256 MiB; at most 4
-	// GiB.
-	MemoryBytes int64
-	// ModuleBytes is the largest module file. Defaults to 256 MiB.
-	ModuleBytes int64
-	// ObjectBytes is the longest object that a guest may write. Defaults to 1 MiB.
-	ObjectBytes int
 	// TotalMemoryBytes is how much memory the instances of all plugins have together, each counted with 64 KiB more. Idle
 	// instances are closed to keep to it; then memory.grow fails, and an invocation that needs a new instance is a failed
-	// attempt. Defaults to 4 GiB; at least MemoryBytes.
+	// attempt. Defaults to 4 GiB; at least the MemoryBytes of any plugin.
 	TotalMemoryBytes int64
 }
-
-const (
-	pageBytes   = 64 << 10
-	minMemory   = 1 << 20
-	maxMemory   = 4 << 30
-	maxInstance = 1 << 16
-)
 
 // EnsureDefaults gives every field that is zero its default.
 func (o *Options) EnsureDefaults() {
@@ -120,17 +92,11 @@ func (o *Options) EnsureDefaults() {
 	}
 	orDefault(&o.Rescan, 3*time.Second)
 	orDefault(&o.Settle, 100*time.Millisecond)
-	orDefault(&o.Limits.Instances, 4*goruntime.GOMAXPROCS(0))
-	orDefault(&o.Limits.Invocation, 30*time.Second)
-	orDefault(&o.Limits.LogBytes, 64<<10)
-	orDefault(&o.Limits.ManifestBytes, abi.MaxManifestBytes)
-	orDefault(&o.Limits.MemoryBytes, 64<<20)
-	orDefault(&o.Limits.ModuleBytes, 256<<20)
-	orDefault(&o.Limits.ObjectBytes, 1<<20)
-	orDefault(&o.Limits.TotalMemoryBytes, 4<<30)
+	orDefault(&o.TotalMemoryBytes, 4<<30)
+	o.Limits = o.Limits.or(defaultLimits())
 }
 
-func orDefault[T int | int64 | time.Duration](field *T, value T) {
+func orDefault[T int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
@@ -144,23 +110,24 @@ func (o *Options) Validate() error {
 			faults = append(faults, fmt.Errorf("host: "+format, args...))
 		}
 	}
-	l := &o.Limits
 	fault(o.Dir == "", "plugins directory: is not set; name the directory that holds the *.wasm files")
 	fault(o.DefaultParallelism < 0, "default parallelism: %d is negative", o.DefaultParallelism)
 	fault(o.DefaultLagAlert < 0, "default lag alert: %v is negative", o.DefaultLagAlert)
 	fault(o.Rescan < 0, "rescan interval: %v is negative", o.Rescan)
 	fault(o.Settle < 0, "settle time: %v is negative", o.Settle)
-	fault(l.Instances < 1 || l.Instances > maxInstance, "limit of instances: %d is not in 1–%d", l.Instances, maxInstance)
-	fault(l.Invocation < 0, "limit of an invocation's time: %v is negative", l.Invocation)
-	fault(l.LogBytes < 0, "limit of log bytes: %d is negative", l.LogBytes)
-	fault(l.ManifestBytes < 0 || l.ManifestBytes > abi.MaxManifestBytes,
-		"limit of manifest bytes: %d is not in 1–%d", l.ManifestBytes, abi.MaxManifestBytes)
-	fault(l.MemoryBytes < minMemory || l.MemoryBytes > maxMemory,
-		"limit of memory: %d bytes is not in 1 MiB–4 GiB", l.MemoryBytes)
-	fault(l.ModuleBytes < 0, "limit of module bytes: %d is negative", l.ModuleBytes)
-	fault(l.ObjectBytes < 0, "limit of object bytes: %d is negative", l.ObjectBytes)
-	fault(l.TotalMemoryBytes < l.MemoryBytes,
-		"limit of all plugins' memory: %d bytes is less than the limit of one instance, %d", l.TotalMemoryBytes, l.MemoryBytes)
+	faults = append(faults, o.Limits.faults("")...)
+	for _, plugin := range slices.Sorted(maps.Keys(o.Overrides)) {
+		own := o.Overrides[plugin]
+		if plugin == "" {
+			faults = append(faults, errNoName)
+		}
+		own.Limits = own.Limits.or(o.Limits)
+		faults = append(faults, own.faults(plugin)...)
+		fault(o.TotalMemoryBytes < own.Limits.MemoryBytes, "plugin %s: limit of all plugins' memory: %d bytes is less than the limit "+
+			"of one instance, %d", plugin, o.TotalMemoryBytes, own.Limits.MemoryBytes)
+	}
+	fault(o.TotalMemoryBytes < o.Limits.MemoryBytes,
+		"limit of all plugins' memory: %d bytes is less than the limit of one instance, %d", o.TotalMemoryBytes, o.Limits.MemoryBytes)
 	for _, plugin := range slices.Sorted(maps.Keys(o.Grants)) {
 		grants := o.Grants[plugin]
 		if err := grants.validate(plugin); err != nil {
@@ -168,4 +135,14 @@ func (o *Options) Validate() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// override returns what holds for the plugin of that name, with every limit.
+func (o *Options) override(plugin string) Override {
+	own := o.Overrides[plugin]
+	own.Limits = own.Limits.or(o.Limits)
+	if own.Limits.InstanceBytes == 0 {
+		own.Limits.InstanceBytes = own.Limits.MemoryBytes / 4 * 3
+	}
+	return own
 }

@@ -38,6 +38,10 @@ type Plugin struct {
 	Instances   int       // that exist now
 	Invocations uint64    // since the process began, by all modules that the plugin has had
 	Traps       uint64    // those of them that the guest did not survive
+	Fuel        uint64    // used since the process began, likewise
+
+	// Exceeded is how often an invocation exceeded a limit, likewise, by the name of its key in plugins.limits. It has every limit.
+	Exceeded map[string]uint64
 }
 
 // Plugins returns every plugin, by name. It never waits for a load under way.
@@ -68,7 +72,7 @@ func (h *Host) Waiting() map[string]string {
 
 // describe makes the view of one plugin. REQUIRES: h.mu.
 func (h *Host) describe(p *plugin) Plugin {
-	view := Plugin{Name: strings.TrimSuffix(p.file, extension), File: p.file, State: StateRefused, LoadedAt: p.loadedAt}
+	view := Plugin{Name: nameOf(p.file), File: p.file, State: StateRefused, LoadedAt: p.loadedAt}
 	m := p.serving
 	if m == nil {
 		m = p.newer
@@ -79,7 +83,11 @@ func (h *Host) describe(p *plugin) Plugin {
 		view.Workflows = workflowNames(m.manifest)
 		view.Instances = m.pool.count()
 	}
-	view.Invocations, view.Traps = p.totals.invocations.Load(), p.totals.traps.Load()
+	view.Invocations, view.Traps, view.Fuel = p.totals.invocations.Load(), p.totals.traps.Load(), p.totals.fuel.Load()
+	view.Exceeded = make(map[string]uint64, numLimits)
+	for l := range numLimits {
+		view.Exceeded[l.String()] = p.totals.exceeded[l].Load()
+	}
 	var troubles []string
 	if p.err != nil {
 		trouble := p.err.Error()

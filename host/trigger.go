@@ -30,11 +30,11 @@ func trigger(i *instance, guest api.Module, stack []uint64) {
 		if uint64(size) > uint64(limit) {
 			fail("trigger: the %s has %d bytes, more than the limit of %d", name, size, limit)
 		}
-		return view(guest, "trigger", ptr, size)
+		return i.view(guest, "trigger", ptr, size)
 	}
 	workflow := string(argument("workflow", 0, abi.MaxNameBytes))
 	foreignID := string(argument("foreign ID", 2, runtime.MaxForeignID))
-	object := argument("object", 4, i.module.host.options.Limits.ObjectBytes)
+	object := argument("object", 4, i.module.limits.ObjectBytes)
 	if err := abi.CheckName(workflow); err != nil {
 		fail("trigger: the workflow's name %v", err)
 	}

@@ -2,7 +2,10 @@ package host
 
 // Tunable returns the part of the options that may change while a host is used, which Host.Tune takes over; all else is zero.
 func (o *Options) Tunable() Options {
-	return Options{DefaultLagAlert: o.DefaultLagAlert, DefaultParallelism: o.DefaultParallelism, DefaultRetry: o.DefaultRetry, TrustedKeys: o.TrustedKeys}
+	return Options{
+		DefaultLagAlert: o.DefaultLagAlert, DefaultParallelism: o.DefaultParallelism, DefaultRetry: o.DefaultRetry,
+		Steps: o.Steps, TrustedKeys: o.TrustedKeys,
+	}
 }
 
 // Tune puts the tunable part of opt in the place of what the host was made with, as a whole, from the next Load on: that makes a

@@ -120,12 +120,12 @@ func wasiSeek(_ *instance, _ api.Module, stack []uint64) {
 
 // wasiFdstat describes the standard streams as character devices that can be written: 24 bytes, filetype 2, flags 0, the
 // right fd_write.
-func wasiFdstat(_ *instance, guest api.Module, stack []uint64) {
+func wasiFdstat(i *instance, guest api.Module, stack []uint64) {
 	if uint32(stack[0]) > wasiStderr {
 		answer(stack, wasiBADF)
 		return
 	}
-	stat := view(guest, "fd_fdstat_get", uint32(stack[1]), 24)
+	stat := i.view(guest, "fd_fdstat_get", uint32(stack[1]), 24)
 	clear(stat)
 	stat[0] = 2
 	stat[8] = 1 << 6
@@ -149,9 +149,9 @@ func wasiWrite(i *instance, guest api.Module, stack []uint64) {
 		return
 	}
 	var total uint64
-	list := view(guest, "fd_write", vectors, count*8)
+	list := i.view(guest, "fd_write", vectors, count*8)
 	for ; len(list) > 0; list = list[8:] {
-		text := view(guest, "fd_write", binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:]))
+		text := i.view(guest, "fd_write", binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:]))
 		total += uint64(len(text))
 		i.logs.write(i, level, text)
 	}
@@ -200,7 +200,7 @@ func wasiRandom(i *instance, guest api.Module, stack []uint64) {
 		answer(stack, wasiINVAL)
 		return
 	}
-	buf := view(guest, "random_get", uint32(stack[0]), size)
+	buf := i.view(guest, "random_get", uint32(stack[0]), size)
 	if _, err := io.ReadFull(i.module.host.options.Random, buf); err != nil {
 		fail("random_get: the host has no randomness: %v", err)
 	}
@@ -217,7 +217,7 @@ func wasiPoll(i *instance, guest api.Module, stack []uint64) {
 		return
 	}
 	// The lists are copied: the guest may have given overlapping places for them.
-	subscriptions := append([]byte(nil), view(guest, "poll_oneoff", in, count*subscriptionBytes)...)
+	subscriptions := append([]byte(nil), i.view(guest, "poll_oneoff", in, count*subscriptionBytes)...)
 	wait := uint64(math.MaxUint64)
 	for s := subscriptions; len(s) > 0; s = s[subscriptionBytes:] {
 		wait = min(wait, i.pollWait(s))
@@ -240,7 +240,7 @@ func wasiPoll(i *instance, guest api.Module, stack []uint64) {
 		}
 		events = append(events, event[:]...)
 	}
-	copy(view(guest, "poll_oneoff", out, uint32(len(events))), events)
+	copy(i.view(guest, "poll_oneoff", out, uint32(len(events))), events)
 	putUint32(guest, "poll_oneoff", happened, uint32(len(events)/eventBytes))
 	answer(stack, wasiOK)
 }
@@ -263,6 +263,7 @@ func (i *instance) pollWait(subscription []byte) uint64 {
 func (i *instance) sleep(d time.Duration) {
 	clock := i.module.host.options.Clock
 	d = min(d, i.call.deadline.Sub(clock.Now()))
+	i.rest()
 	over := make(chan struct{})
 	timer := clock.AfterFunc(d, func() { close(over) })
 	select {

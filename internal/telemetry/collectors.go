@@ -8,11 +8,13 @@ import (
 
 // PluginStats is a moment of one plugin.
 type PluginStats struct {
-	Plugin      string // its file's name
-	Instances   int    // instances that live
-	Invocations uint64 // since the process began, over all its modules
-	Traps       uint64 // invocations that ended in a trap, likewise
-	Swaps       uint64 // times that its module was replaced, likewise
+	Plugin      string            // its file's name
+	Instances   int               // instances that live
+	Invocations uint64            // since the process began, over all its modules
+	Traps       uint64            // invocations that ended in a trap, likewise
+	Fuel        uint64            // that it used, likewise
+	Exceeded    map[string]uint64 // invocations that exceeded a limit, likewise, by the limit
+	Swaps       uint64            // times that its module was replaced, likewise
 }
 
 // reading is one metric that is read at the time of a scrape from a T.
@@ -95,8 +97,9 @@ func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 type pluginCollector struct {
-	plugins func() []PluginStats
-	descs   []reading[*PluginStats]
+	plugins  func() []PluginStats
+	descs    []reading[*PluginStats]
+	exceeded *prometheus.Desc
 }
 
 func newPluginDescs() []reading[*PluginStats] {
@@ -107,6 +110,8 @@ func newPluginDescs() []reading[*PluginStats] {
 			func(p *PluginStats) float64 { return float64(p.Invocations) }, "plugin"),
 		counter("wfrt_plugin_traps_total", "Invocations of a plugin's handlers that ended in a trap.",
 			func(p *PluginStats) float64 { return float64(p.Traps) }, "plugin"),
+		counter("wfrt_fuel_total", "Fuel that a plugin used: about one for each of its instructions.",
+			func(p *PluginStats) float64 { return float64(p.Fuel) }, "plugin"),
 		counter("wfrt_plugin_swaps_total", "Times that a plugin's module was replaced.",
 			func(p *PluginStats) float64 { return float64(p.Swaps) }, "plugin"),
 	}
@@ -117,6 +122,7 @@ func (c pluginCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		ch <- d.desc
 	}
+	ch <- c.exceeded
 }
 
 // Collect implements prometheus.Collector.
@@ -125,6 +131,9 @@ func (c pluginCollector) Collect(ch chan<- prometheus.Metric) {
 	for i := range plugins {
 		for _, d := range c.descs {
 			ch <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&plugins[i]), plugins[i].Plugin)
+		}
+		for limit, n := range plugins[i].Exceeded {
+			ch <- prometheus.MustNewConstMetric(c.exceeded, prometheus.CounterValue, float64(n), plugins[i].Plugin, limit)
 		}
 	}
 }

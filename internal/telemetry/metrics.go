@@ -89,7 +89,11 @@ func (m *Metrics) WatchEngine(stats func() runtime.Stats) error {
 
 // WatchPlugins adds metrics of the plugins, which plugins returns at each scrape, every name once. Call it once.
 func (m *Metrics) WatchPlugins(plugins func() []PluginStats) error {
-	if err := m.registry.Register(pluginCollector{plugins: plugins, descs: newPluginDescs()}); err != nil {
+	if err := m.registry.Register(pluginCollector{
+		plugins: plugins, descs: newPluginDescs(),
+		exceeded: prometheus.NewDesc("wfrt_limit_exceeded_total", "Invocations of a plugin's handlers that exceeded a limit.",
+			[]string{"plugin", "limit"}, nil),
+	}); err != nil {
 		return fmt.Errorf("telemetry: watch the plugins: %w", err)
 	}
 	return nil

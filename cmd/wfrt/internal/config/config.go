@@ -64,7 +64,14 @@ type Retry struct {
 
 // Workflow is what holds for one workflow, whatever its plugin declares. What is nil the plugin decides.
 type Workflow struct {
-	Retention *time.Duration `mapstructure:"retention"` // of its runs that have ended; 0: for ever
+	Retention *time.Duration  `mapstructure:"retention"` // of its runs that have ended; 0: for ever
+	Steps     map[string]Step `mapstructure:"steps"`     // what holds for the handlers of single statuses, by status
+}
+
+// Step is what holds for the handlers of one status. What is zero their plugin's limits decide.
+type Step struct {
+	Fuel    uint64        `mapstructure:"fuel"`    // of one invocation
+	Timeout time.Duration `mapstructure:"timeout"` // of one invocation
 }
 
 // Kafka configures where events go to. Without brokers they stay in the event log.
@@ -125,14 +132,25 @@ type Plugins struct {
 	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving
 }
 
-// Limits bounds what one plugin uses.
+// Limits bounds what plugins use.
 type Limits struct {
-	Instances        int           `mapstructure:"instances"`          // at a time; 0: 4 for each processor
-	LogBytes         Size          `mapstructure:"log_bytes"`          // of one invocation
-	MemoryBytes      Size          `mapstructure:"memory_bytes"`       // of one instance
-	OutputBytes      Size          `mapstructure:"output_bytes"`       // object that one invocation writes
-	Timeout          time.Duration `mapstructure:"timeout"`            // of one call
-	TotalMemoryBytes Size          `mapstructure:"total_memory_bytes"` // of all instances of all plugins
+	PluginLimits
+	TotalMemoryBytes Size `mapstructure:"total_memory_bytes"` // of all instances of all plugins
+}
+
+// PluginLimits bounds what one plugin uses.
+type PluginLimits struct {
+	CallDepth     int           `mapstructure:"call_depth"`     // calls within each other
+	Fuel          uint64        `mapstructure:"fuel"`           // of one invocation
+	HostBytes     Size          `mapstructure:"host_bytes"`     // to and from the host in one invocation
+	HostCalls     int           `mapstructure:"host_calls"`     // of one invocation
+	InstanceBytes Size          `mapstructure:"instance_bytes"` // an instance with more is retired; 0: three quarters of MemoryBytes
+	InstanceCalls int           `mapstructure:"instance_calls"` // an instance is retired after as many
+	Instances     int           `mapstructure:"instances"`      // at a time; 0: 4 for each processor
+	LogBytes      Size          `mapstructure:"log_bytes"`      // of one invocation
+	MemoryBytes   Size          `mapstructure:"memory_bytes"`   // of one instance
+	OutputBytes   Size          `mapstructure:"output_bytes"`   // object that one invocation writes
+	Timeout       time.Duration `mapstructure:"timeout"`        // of one call
 }
 
 // Server configures the HTTP interface.
@@ -179,9 +197,15 @@ func Default() Config {
 		Log:    Log{Format: "text", Level: "info"},
 		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
 		Plugins: Plugins{
-			Dir:    "./plugins",
-			Limits: Limits{LogBytes: 64 * KiB, MemoryBytes: 64 * MiB, OutputBytes: 1 * MiB, Timeout: 30 * time.Second, TotalMemoryBytes: 4 * GiB},
-			Watch:  true,
+			Dir: "./plugins",
+			Limits: Limits{
+				PluginLimits: PluginLimits{
+					CallDepth: 10_000, Fuel: 2_000_000_000, HostBytes: 64 * MiB, HostCalls: 100_000, InstanceCalls: 1_000_000,
+					LogBytes: 64 * KiB, MemoryBytes: 64 * MiB, OutputBytes: 1 * MiB, Timeout: 30 * time.Second,
+				},
+				TotalMemoryBytes: 4 * GiB,
+			},
+			Watch: true,
 		},
 		Server: Server{
 			AwaitMax: time.Minute, Listen: "127.0.0.1:8080", MaxBody: 2 * MiB, ShutdownTimeout: 30 * time.Second,

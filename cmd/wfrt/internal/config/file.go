@@ -17,7 +17,7 @@ type file struct {
 	lines  map[string]int
 	faults Faults
 
-	workflows  []string   // the names in the group of single workflows
+	workflows  []workflow // the names in the group of single workflows
 	connectors []string   // the names in the group of connectors
 	overrides  []override // in the group of single plugins
 }

@@ -22,7 +22,9 @@ const overridesGroup = "plugins.overrides"
 
 // Override is what holds for one plugin.
 type Override struct {
-	Grants Grants `mapstructure:"grants"`
+	Grants    Grants       `mapstructure:"grants"`
+	Isolation string       `mapstructure:"isolation"` // pooled or fresh; "": as the plugin wishes
+	Limits    PluginLimits `mapstructure:"limits"`    // what is zero is as for all
 }
 
 // Grants is what one plugin may do beyond its own memory, if its module asks for it. The zero Grants is nothing.

@@ -3,14 +3,22 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
+)
+
+// The range of fuel. A Go guest needs some millions to initialise.
+const (
+	leastFuel = 1_000_000
+	mostFuel  = 1 << 62
 )
 
 // validate reports what is wrong with values of the right type. Keys that already have a fault are passed over.
@@ -81,12 +89,54 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	duration("outbox.retention", c.Outbox.Retention, 0)
 
 	check("plugins.dir", c.Plugins.Dir != "", "is empty", "name a folder, as in ./plugins")
-	between("plugins.limits.instances", c.Plugins.Limits.Instances, 0, 10_000)
-	size("plugins.limits.log_bytes", c.Plugins.Limits.LogBytes, 1*KiB, 16*MiB)
-	size("plugins.limits.memory_bytes", c.Plugins.Limits.MemoryBytes, 1*MiB, 4*GiB)
-	size("plugins.limits.total_memory_bytes", c.Plugins.Limits.TotalMemoryBytes, c.Plugins.Limits.MemoryBytes, 1024*GiB)
-	size("plugins.limits.output_bytes", c.Plugins.Limits.OutputBytes, 1*KiB, 512*MiB)
-	duration("plugins.limits.timeout", c.Plugins.Limits.Timeout, time.Millisecond)
+	fuel := func(key string, n uint64) {
+		check(key, leastFuel <= n && n <= mostFuel, fmt.Sprintf("is %d", n), fmt.Sprintf("use a number from %d to %d", leastFuel, uint64(mostFuel)))
+	}
+	// limits checks those that are set: in an override none has to be.
+	limits := func(prefix string, l *PluginLimits, all bool) {
+		set := func(is bool) bool { return is || all }
+		if set(l.CallDepth != 0) {
+			between(prefix+"call_depth", l.CallDepth, 100, 100_000)
+		}
+		if set(l.Fuel != 0) {
+			fuel(prefix+"fuel", l.Fuel)
+		}
+		if set(l.HostBytes != 0) {
+			size(prefix+"host_bytes", l.HostBytes, 64*KiB, 1*TiB)
+		}
+		if set(l.HostCalls != 0) {
+			between(prefix+"host_calls", l.HostCalls, 100, 1_000_000_000)
+		}
+		size(prefix+"instance_bytes", l.InstanceBytes, 0, 4*GiB)
+		if set(l.InstanceCalls != 0) {
+			between(prefix+"instance_calls", l.InstanceCalls, 1, 1_000_000_000)
+		}
+		between(prefix+"instances", l.Instances, 0, 10_000)
+		if set(l.LogBytes != 0) {
+			size(prefix+"log_bytes", l.LogBytes, 1*KiB, 16*MiB)
+		}
+		if set(l.MemoryBytes != 0) {
+			size(prefix+"memory_bytes", l.MemoryBytes, 1*MiB, 4*GiB)
+		}
+		if set(l.OutputBytes != 0) {
+			size(prefix+"output_bytes", l.OutputBytes, 1*KiB, 512*MiB)
+		}
+		if set(l.Timeout != 0) {
+			duration(prefix+"timeout", l.Timeout, time.Millisecond)
+		}
+	}
+	limits("plugins.limits.", &c.Plugins.Limits.PluginLimits, true)
+	total := c.Plugins.Limits.TotalMemoryBytes
+	size("plugins.limits.total_memory_bytes", total, c.Plugins.Limits.MemoryBytes, 1024*GiB)
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins.Overrides)) {
+		key, own := overridesGroup+"."+name, c.Plugins.Overrides[name]
+		limits(key+".limits.", &own.Limits, false)
+		check(key+".limits.memory_bytes", own.Limits.MemoryBytes <= total, "is "+own.Limits.MemoryBytes.String(),
+			"plugins.limits.total_memory_bytes, "+total.String()+", is the most there is")
+		if own.Isolation != "" {
+			oneOf(key+".isolation", own.Isolation, "fresh", "pooled")
+		}
+	}
 
 	duration("server.await_max", c.Server.AwaitMax, time.Second)
 	size("server.max_body", c.Server.MaxBody, 1*KiB, 512*MiB)
@@ -112,6 +162,13 @@ func (c *Config) validate(where origin, already Faults) Faults {
 			fmt.Sprintf("a name has 1 to %d bytes", runtime.MaxName))
 		if d := c.Workflows[name].Retention; d != nil {
 			duration(key+".retention", *d, 0)
+		}
+		for _, status := range slices.Sorted(maps.Keys(c.Workflows[name].Steps)) {
+			prefix, step := key+".steps."+status+".", c.Workflows[name].Steps[status]
+			if step.Fuel != 0 {
+				fuel(prefix+"fuel", step.Fuel)
+			}
+			duration(prefix+"timeout", step.Timeout, 0)
 		}
 	}
 	return faults

@@ -26,6 +26,9 @@ func appendSettings(dst []setting, prefix string, group reflect.Value) []setting
 		key := prefix + group.Type().Field(i).Tag.Get("mapstructure")
 		switch field := group.Field(i); field.Kind() {
 		case reflect.Struct:
+			if group.Type().Field(i).Anonymous {
+				key = strings.TrimSuffix(prefix, ".")
+			}
 			dst = appendSettings(dst, key+".", field)
 		case reflect.Map: // of names that are not known beforehand: workflows.go, overrides.go
 		default:
@@ -77,6 +80,12 @@ func (s setting) set(raw any) error {
 		*field = on
 	case *int:
 		n, err := strconv.Atoi(fmt.Sprint(raw))
+		if err != nil {
+			return errWhole
+		}
+		*field = n
+	case *uint64:
+		n, err := strconv.ParseUint(fmt.Sprint(raw), 10, 64)
 		if err != nil {
 			return errWhole
 		}

@@ -43,23 +43,53 @@ func orNever(d time.Duration) time.Duration {
 
 // hostOptions is the plugins' part of the configuration. What ties the host to others is not in it.
 func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
-	l, r := &cfg.Plugins.Limits, &cfg.Engine.Retry
+	r := &cfg.Engine.Retry
 	return host.Options{
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
 		DefaultLagAlert: cfg.Engine.LagAlert, DefaultParallelism: cfg.Engine.Parallelism,
 		DefaultRetry: runtime.Retry{
 			Initial: r.Initial, Max: r.Max, Factor: r.Factor, Attempts: uint32(r.Attempts),
 		},
-		Dir:    cfg.Plugins.Dir,
-		Grants: grants(cfg),
-		Limits: host.Limits{
-			Instances: l.Instances, Invocation: l.Timeout, LogBytes: int(l.LogBytes), MemoryBytes: int64(l.MemoryBytes),
-			TotalMemoryBytes: int64(l.TotalMemoryBytes),
-			ObjectBytes:      int(l.OutputBytes),
-		},
-		Logger:      logger,
-		TrustedKeys: cfg.Plugins.TrustedKeys,
+		Dir:              cfg.Plugins.Dir,
+		Grants:           grants(cfg),
+		Limits:           limits(&cfg.Plugins.Limits.PluginLimits),
+		Logger:           logger,
+		Overrides:        overrides(cfg),
+		Steps:            steps(cfg),
+		TotalMemoryBytes: int64(cfg.Plugins.Limits.TotalMemoryBytes),
+		TrustedKeys:      cfg.Plugins.TrustedKeys,
 	}
+}
+
+// limits is what bounds one plugin, or all.
+func limits(l *config.PluginLimits) host.Limits {
+	return host.Limits{
+		CallDepth: l.CallDepth, Fuel: l.Fuel, HostBytes: int64(l.HostBytes), HostCalls: l.HostCalls, InstanceBytes: int64(l.InstanceBytes),
+		InstanceCalls: l.InstanceCalls, Instances: l.Instances, Invocation: l.Timeout, LogBytes: int(l.LogBytes),
+		MemoryBytes: int64(l.MemoryBytes), ObjectBytes: int(l.OutputBytes),
+	}
+}
+
+// steps is what the configuration says of single statuses.
+func steps(cfg *config.Config) map[string]map[string]host.StepLimits {
+	all := make(map[string]map[string]host.StepLimits)
+	for name, w := range cfg.Workflows {
+		of := make(map[string]host.StepLimits)
+		for status, step := range w.Steps {
+			of[status] = host.StepLimits(step)
+		}
+		all[name] = of
+	}
+	return all
+}
+
+// overrides is what the configuration says of single plugins, besides what it grants them.
+func overrides(cfg *config.Config) map[string]host.Override {
+	all := make(map[string]host.Override, len(cfg.Plugins.Overrides))
+	for name, o := range cfg.Plugins.Overrides {
+		all[name] = host.Override{Isolation: host.Isolation(o.Isolation), Limits: limits(&o.Limits)}
+	}
+	return all
 }
 
 // httpOptions is the HTTP interface's part of the configuration.

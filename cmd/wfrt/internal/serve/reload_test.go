@@ -2,6 +2,7 @@ package serve
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ func TestEveryKeyTakesEffectWhenTheDocumentationSays(t *testing.T) {
 			key, at := prefix+field.Tag.Get("mapstructure"), append(path[:len(path):len(path)], i)
 			switch field.Type.Kind() {
 			case reflect.Struct:
+				if field.Anonymous {
+					key = strings.TrimSuffix(prefix, ".")
+				}
 				walk(key+".", at, field.Type)
 				continue
 			case reflect.Map: // workflows: TestTakeOver…, TestWhatWinsAboutRetention
@@ -71,6 +75,8 @@ func alter(t *testing.T, field reflect.Value) {
 		*v = !*v
 	case *int:
 		*v += 7
+	case *uint64:
+		*v++
 	case *float64:
 		*v++
 	case *time.Duration:
