@@ -47,13 +47,13 @@ func newRoot(std streams) *cobra.Command {
 		for _, c := range commands {
 			c.GroupID = group
 			if group == "client" {
-				c.PersistentFlags().StringVar(&a.server, "server", "", "address of the server (WFRT_SERVER, default "+defaultServer+")")
+				a.serverFlag(c)
 			}
 			checkArgs(c)
 			root.AddCommand(c)
 		}
 	}
-	add("plugin", a.newNew(), a.newBuild(), a.newCheck())
+	add("plugin", a.newNew(), a.newBuild(), a.newDev(), a.newCheck())
 	add("server", a.newServe())
 	add("client", a.newTrigger(), a.newCallback(), a.newRuns(), a.newSchedules(), a.newWorkflows(), a.newPlugins(), a.newEvents())
 	version := a.newVersion()
@@ -111,6 +111,11 @@ func checkArgs(c *cobra.Command) {
 }
 
 const defaultServer = "http://127.0.0.1:8080"
+
+// serverFlag lets a command, and those below it, be told which server is meant.
+func (a *app) serverFlag(c *cobra.Command) {
+	c.PersistentFlags().StringVar(&a.server, "server", "", "address of the server (WFRT_SERVER, default "+defaultServer+")")
+}
 
 // client returns a client of the server that the flag, else WFRT_SERVER, names.
 func (a *app) client() (*client.Client, error) {
