@@ -22,6 +22,9 @@ type Options struct {
 	Dir string
 	// FS is the file system. Defaults to that of the machine.
 	FS vfs.FS
+	// Inspect opens a store that exists, to check, mend or copy it, and not to run anything: it stays marked as it was found, so that
+	// after an unclean stop the next to open it still learns of that. Defaults to false.
+	Inspect bool
 	// Logger takes what the store has to say. Defaults to nowhere.
 	Logger *slog.Logger
 	// MemTableBytes bounds one table of recent writes in memory, of which there are up to four while disks lag. The first ones

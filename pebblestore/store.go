@@ -23,6 +23,7 @@ type Store struct {
 	logger  *slog.Logger
 	shards  []*shard
 	unclean bool
+	inspect bool // Options.Inspect
 	names   names
 	syncer  syncer
 	opened  atomic.Bool // from here on compactions may begin
@@ -57,15 +58,19 @@ func Open(o Options) (*Store, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o750); err != nil {
+	if o.Inspect {
+		if known, err := pebble.Peek(o.Dir, o.FS); err != nil || !known.Exists {
+			return nil, fmt.Errorf("pebblestore: open %s: %w", o.Dir, errors.Join(ErrNoStore, err))
+		}
+	} else if err := o.FS.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("pebblestore: make the data directory %s: %w", o.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(o.Dir, o.FS)
 	if err != nil {
 		return nil, fmt.Errorf("pebblestore: the data directory %s is in use (is another wfrt serving it?): "+
-			"stop that one, or choose another directory: %w", o.Dir, err)
+			"stop that one, or choose another directory: %w: %w", o.Dir, ErrInUse, err)
 	}
-	s := &Store{lock: lock, logger: o.Logger}
+	s := &Store{lock: lock, logger: o.Logger, inspect: o.Inspect}
 	s.syncer.init(s)
 	s.db, err = pebble.Open(o.Dir, o.pebbleOptions(lock, &pebbleLogger{o.Logger, s.syncer.fail}, &s.opened))
 	if err != nil {
@@ -100,6 +105,9 @@ func (s *Store) load(o Options) error {
 		sh.rows.batch = s.db.NewBatch()
 		s.shards[i] = sh
 	}
+	if s.inspect {
+		return nil
+	}
 	b := s.db.NewBatch()
 	if err := b.Set(storeKey(kindStore), appendStoreRow(nil, formatVersion, count), nil); err != nil {
 		return err
@@ -115,6 +123,9 @@ func (s *Store) shardCount(o Options) (int, error) {
 	value, closer, err := s.db.Get(storeKey(kindStore))
 	if errors.Is(err, pebble.ErrNotFound) {
 		empty, err := s.empty()
+		if s.inspect && err == nil {
+			return 0, ErrNoStore
+		}
 		if err == nil && !empty {
 			err = errors.New("the directory holds a database that is not wfrt's; choose another directory")
 		}
@@ -128,8 +139,8 @@ func (s *Store) shardCount(o Options) (int, error) {
 		return 0, err
 	}
 	if format > formatVersion {
-		return 0, fmt.Errorf("the store has format version %d, and this wfrt knows versions up to %d: "+
-			"run the wfrt that wrote it, or a newer one", format, formatVersion)
+		return 0, fmt.Errorf("%w: it has format version %d, and this wfrt knows versions up to %d: "+
+			"run the wfrt that wrote it, or a newer one", ErrNewer, format, formatVersion)
 	}
 	if format == 0 || count < 1 || count > runtime.Slots {
 		return 0, fmt.Errorf("%w: format version %d, %d shards", errMalformed, format, count)
@@ -215,7 +226,7 @@ func (s *Store) Unclean() bool { return s.unclean }
 func (s *Store) Close() error {
 	s.syncer.stop()
 	err := s.syncer.failure()
-	if err == nil {
+	if err == nil && !s.inspect {
 		b := s.db.NewBatch()
 		if err = b.Delete(storeKey(kindOpen), nil); err == nil {
 			err = s.commitDurably(b)

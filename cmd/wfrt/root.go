@@ -53,8 +53,10 @@ func newRoot(std streams) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	store := a.newStore()
+	store.PersistentFlags().StringVar(&a.server, "server", "", "address of the server (WFRT_SERVER, default "+defaultServer+")")
 	add("plugin", a.newNew(), a.newBuild(), a.newDev(), a.newCheck())
-	add("server", a.newServe())
+	add("server", a.newServe(), store)
 	add("client", a.newTrigger(), a.newCallback(), a.newRuns(), a.newSchedules(), a.newWorkflows(), a.newPlugins(), a.newEvents())
 	version := a.newVersion()
 	checkArgs(version)

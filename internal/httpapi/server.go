@@ -21,6 +21,8 @@ import (
 type Options struct {
 	// AwaitMax is the longest that one await may ask for. Defaults to 10 minutes.
 	AwaitMax time.Duration
+	// Backup makes a backup and returns its folder. It is called from many goroutines. Defaults to none.
+	Backup func(ctx context.Context) (string, error)
 	// Engine is what is served.
 	Engine Engine
 	// Hosts are names of this server that clients use on a loopback address, as behind a proxy on the same machine, in lower

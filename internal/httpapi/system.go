@@ -10,6 +10,11 @@ import (
 func (s *Server) registerSystem(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/v1/plugins", "list-plugins", "List plugins", ""), s.listPlugins)
 	huma.Register(api, operation(http.MethodGet, "/v1/version", "get-version", "Get the server's version", ""), s.version)
+	backup := operation(http.MethodPost, "/v1/store/backup", "back-up", "Back the store up",
+		"Copies the store and the modules to a new folder, named after the time, in the folder backups of the data directory, while "+
+			"runs go on. What was durable before the request is in it.", 503)
+	backup.DefaultStatus = http.StatusCreated
+	huma.Register(api, backup, s.backup)
 	const open = "Needs no token."
 	huma.Register(api, operation(http.MethodGet, "/healthz", "get-health", "Is the process alive?", open), s.health)
 	huma.Register(api, operation(http.MethodGet, "/readyz", "get-readiness", "Does it take new runs?", open), s.readiness)
@@ -30,6 +35,24 @@ func (s *Server) listPlugins(context.Context, *struct{}) (*pluginsOutput, error)
 		}
 	}
 	return out, nil
+}
+
+// Backup is where a backup was made.
+type Backup struct {
+	Path string `json:"path" doc:"The folder, on the server's machine."`
+}
+
+type backupOutput struct{ Body Backup }
+
+func (s *Server) backup(ctx context.Context, _ *struct{}) (*backupOutput, error) {
+	if s.opt.Backup == nil {
+		return nil, problem(http.StatusServiceUnavailable, "no-backup", "There is no backup", "this server makes no backups", "copy its data directory while it is stopped")
+	}
+	path, err := s.opt.Backup(ctx)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	return &backupOutput{Body: Backup{Path: path}}, nil
 }
 
 type versionOutput struct{ Body Version }

@@ -69,6 +69,11 @@ func (c *Client) Graph(ctx context.Context, workflow, direction string) (string,
 	return string(text), err
 }
 
+// Backup has the server make a backup, and returns where.
+func (c *Client) Backup(ctx context.Context) (httpapi.Backup, error) {
+	return send[httpapi.Backup](ctx, c, http.MethodPost, struct{}{}, "v1", "store", "backup")
+}
+
 // Plugins returns the files of the server's plugins directory, and what became of them.
 func (c *Client) Plugins(ctx context.Context) (httpapi.PluginList, error) {
 	return get[httpapi.PluginList](ctx, c, nil, "v1", "plugins")

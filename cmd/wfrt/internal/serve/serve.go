@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/backup"
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
 	"github.com/wfrt/wfrt/host"
 	"github.com/wfrt/wfrt/internal/httpapi"
@@ -88,7 +89,9 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if err != nil {
 		return err
 	}
-	handler, err := httpapi.New(httpOptions(opt, engine, plugins, metrics))
+	api := httpOptions(opt, engine, plugins, metrics)
+	api.Backup = backups(cfg, store)
+	handler, err := httpapi.New(api)
 	if err != nil {
 		return err
 	}
@@ -134,6 +137,17 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	return engine.Err()
+}
+
+// backups returns what makes a backup in the folder backups of the data directory.
+func backups(cfg *config.Config, store *pebblestore.Store) func(context.Context) (string, error) {
+	var one sync.Mutex
+	return func(context.Context) (string, error) {
+		one.Lock()
+		defer one.Unlock()
+		dir := filepath.Join(cfg.DataDir, "backups", time.Now().UTC().Format("20060102T150405.000Z"))
+		return dir, backup.Write(store, cfg.DataDir, dir)
+	}
 }
 
 // warnOfUnserved names the workflows that the configuration speaks of and no plugin serves: likely they are misspelt.
