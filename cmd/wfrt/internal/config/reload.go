@@ -30,7 +30,10 @@ func (c *Config) TakeOver(next *Config) (Change, error) {
 		}
 	}
 	if !reflect.DeepEqual(c.Plugins.Overrides, next.Plugins.Overrides) {
-		change.Later = append(change.Later, "plugins.overrides")
+		change.Later = append(change.Later, overridesGroup)
+	}
+	if !reflect.DeepEqual(c.Connectors, next.Connectors) {
+		change.Later = append(change.Later, "connectors")
 	}
 	change.Config.Workflows = next.Workflows
 	both := slices.Collect(maps.Keys(c.Workflows))

@@ -15,6 +15,7 @@ func TestTakeOverChangesOnlyWhatTakesEffectAtOnce(t *testing.T) {
 	next.Workflows = map[string]Workflow{"kept": {Retention: &day}, "new": {Retention: &day}}
 	next.Log.Level, next.Server.Token, next.Engine.Retry.Attempts = "debug", "secret", 3
 	next.DataDir, next.Server.Listen, next.Store.Shards = "./other", "127.0.0.1:1", 4
+	next.Connectors = map[string]Connector{"orders": {}}
 	next.Plugins.Overrides = map[string]Override{"hello": {}}
 	change, err := was.TakeOver(&next)
 	if err != nil {
@@ -29,14 +30,14 @@ func TestTakeOverChangesOnlyWhatTakesEffectAtOnce(t *testing.T) {
 	if got := strings.Join(change.Now, " "); got != "engine.retry.attempts log.level server.token workflows.gone workflows.new" {
 		t.Errorf("taken over: %s", got)
 	}
-	if got := strings.Join(change.Later, " "); got != "data_dir server.listen store.shards plugins.overrides" {
+	if got := strings.Join(change.Later, " "); got != "data_dir server.listen store.shards plugins.overrides connectors" {
 		t.Errorf("at the next start: %s", got)
 	}
 	if was.Log.Level != "info" {
 		t.Error("the old configuration was changed")
 	}
 	again, err := change.Config.TakeOver(&next)
-	if err != nil || len(again.Now) > 0 || len(again.Later) != 4 {
+	if err != nil || len(again.Now) > 0 || len(again.Later) != 5 {
 		t.Errorf("the same once more: %+v, %v; want only what is still to come", again, err)
 	}
 }
