@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/sdk/abi"
 )
 
 // applicant is one file at the admission: the module that serves for it, the one that wants to, or both.
@@ -15,37 +16,48 @@ type applicant struct {
 	file    string
 	serving *part // nil: none
 	newer   *part // nil: none
+	leaves  bool  // serving is to serve no longer, without a newer one
+	forced  bool  // runs that it leaves behind do not keep it out: they go on with earlier definitions
+	tried   bool  // newer is a canary that is to serve
 }
+
+// wants says that something of the applicant is to change.
+func (x *applicant) wants() bool { return x.newer != nil || x.leaves }
 
 // admission is its result.
 type admission struct {
-	admitted map[string]bool  // file → its newer module serves from now on
-	refused  map[string]error // file → why its newer module does not
+	admitted map[string]bool  // file → its newer module serves from now on, or it leaves
+	refused  map[string]error // file → why its newer module does not serve, or it does not leave
 	merged   merged           // what all that serve make together
-	held     bool             // runs stood in the way of a module: later the result may be another
+	leaving  []runtime.Queue  // in which there must be no runs at the swap, though there were none at the admission
+	held     bool             // what stood in the way of a module may be gone later: the result may be another
 }
 
-// admit decides which newer modules serve when not all of them can, by five rules:
+// counter counts the active runs of a queue, or without a status of a workflow.
+type counter func(q runtime.Queue) int
+
+// admit decides which newer modules serve when not all of them can, by six rules:
 //
 //   - what serves goes on: a newer module that contradicts a serving one, or that would leave a workflow in served
 //     incomplete, is refused;
-//   - no run is left behind: a newer module that does not handle a status in which there are runs, as inUse says, is refused
-//     unless another one takes the status over;
+//   - no run is left behind: a newer module that does not handle a status in which there are runs, or that cannot read the
+//     objects that they have, is refused unless another one takes the status over, or the workflow pins its runs, or it is forced;
+//   - a workflow with a canary is not changed but by the canary;
 //   - of two newer modules that contradict each other the one whose file comes first in the alphabet serves;
 //   - a module is admitted with all its workflows or with none;
 //   - as many as possible serve: modules that depend on each other come in together, and one that is refused in their
 //     company is tried again without.
 //
 // A workflow that is incomplete and was not served refuses nobody: it waits for its missing part. admit is a pure function
-// of its arguments and of what inUse answers, which it asks about each status at most once. A nil inUse finds no runs.
-func admit(applicants []applicant, served *runtime.Catalog, inUse func(workflow, status string) bool, d defaults) admission {
+// of its arguments and of what runs answers, which it asks about each queue at most once. A nil runs finds none.
+func admit(applicants []applicant, served *runtime.Catalog, runs counter, d defaults) admission {
 	a := admitter{
-		applicants: slices.Clone(applicants), served: served, inUse: inUse, defaults: d,
-		chosen: make(map[string]bool), asked: make(map[[2]string]bool),
+		applicants: slices.Clone(applicants), served: served, runs: runs, defaults: d,
+		chosen: make(map[string]bool), counted: make(map[runtime.Queue]int),
 	}
 	slices.SortFunc(a.applicants, func(x, y applicant) int { return strings.Compare(x.file, y.file) })
 	for _, x := range a.applicants {
-		a.chosen[x.file] = x.newer != nil
+		a.chosen[x.file] = x.wants()
 	}
 	refused := make(map[string]error)
 	for {
@@ -77,18 +89,22 @@ func admit(applicants []applicant, served *runtime.Catalog, inUse func(workflow,
 		}
 	}
 	result, _ := a.merge()
-	return admission{admitted: a.chosen, refused: refused, merged: result, held: a.held}
+	blame := make(map[string]error)
+	a.leaving = nil
+	a.leftBehind(&result, blame)
+	return admission{admitted: a.chosen, refused: refused, merged: result, leaving: a.leaving, held: a.held}
 }
 
 // admitter holds one state of the deliberation.
 type admitter struct {
 	applicants []applicant
 	served     *runtime.Catalog
-	inUse      func(workflow, status string) bool
+	runs       counter
 	defaults   defaults
-	chosen     map[string]bool    // file → its newer module, not the serving one, is in
-	asked      map[[2]string]bool // workflow and status → what inUse answered
-	held       bool               // it answered yes
+	chosen     map[string]bool // file → its newer module, not the serving one, is in
+	counted    map[runtime.Queue]int
+	leaving    []runtime.Queue // that leftBehind found to be empty
+	held       bool            // something that passes stood in the way
 }
 
 // merge merges what is in: first the modules that serve already, then the newer ones, each in the alphabetical order of
@@ -101,7 +117,7 @@ func (a *admitter) merge() (merged, []part) {
 		}
 	}
 	for _, x := range a.applicants {
-		if a.chosen[x.file] {
+		if a.chosen[x.file] && x.newer != nil {
 			parts = append(parts, *x.newer)
 		}
 	}
@@ -125,86 +141,164 @@ func (a *admitter) faults() map[string]error {
 			continue
 		}
 		for _, x := range a.applicants {
-			if a.chosen[x.file] && (carries(x.newer, workflow) || carries(x.serving, workflow)) {
+			if a.chosen[x.file] && !x.leaves && (carries(x.newer, workflow) || carries(x.serving, workflow)) {
 				blame[x.file] = errors.Join(blame[x.file], fmt.Errorf("it would stop a workflow that is served: %w", cause))
 			}
 		}
 	}
+	a.onTrial(blame)
 	a.leftBehind(&result, blame)
 	return blame
 }
 
-// leftBehind blames the chosen newer modules of files that serve a status with runs in it which nothing would handle any
-// more.
+// onTrial blames the chosen modules that touch a workflow with a canary, but for the canary itself.
+func (a *admitter) onTrial(blame map[string]error) {
+	for _, workflow := range a.served.Names() {
+		if a.served.Workflow(workflow).Canary == nil {
+			continue
+		}
+		for _, x := range a.applicants {
+			if a.chosen[x.file] && !x.tried && (carries(x.newer, workflow) || carries(x.serving, workflow)) {
+				a.held = true
+				blame[x.file] = errors.Join(blame[x.file], fmt.Errorf("workflow %s has a canary on trial: promote it or roll it back "+
+					"first (wfrt plugins promote, wfrt plugins rollback)", workflow))
+			}
+		}
+	}
+}
+
+// leftBehind blames the chosen applicants that serve a status with runs in it which nothing would handle any more, or whose
+// newer module cannot read the objects that the runs of a workflow have. Where there are no runs it notes what must stay empty.
 func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 	after := make(map[string]*runtime.Workflow, len(result.workflows))
 	for _, w := range result.workflows {
 		after[w.Name] = w
 	}
 	for _, workflow := range a.served.Names() {
-		if result.incomplete[workflow] != nil {
-			continue // that has its own blame
+		before, next := a.served.Workflow(workflow), after[workflow]
+		if before.Closed || next != nil && next.Pinned { // earlier definitions go on
+			continue
 		}
-		before, left := a.served.Workflow(workflow), make(map[string][]string) // by file
+		if result.incomplete[workflow] != nil && !a.anyLeaves() { // that has its own blame
+			continue
+		}
+		lostBy := make(map[string][]runtime.Left) // by file
 		for _, name := range slices.Sorted(maps.Keys(before.Statuses)) {
 			status := before.Statuses[name]
-			what := lost(status, after[workflow])
-			if what == "" {
+			if !lost(status, next) {
 				continue
 			}
-			if file := movers(status)[0].Plugin; a.chosen[file] && a.occupied(workflow, name) {
-				left[file] = append(left[file], what)
+			if x := a.responsible(workflow, movers(status)[0].Plugin); x != nil {
+				a.look(x, runtime.Queue{Workflow: workflow, Status: name}, lostBy)
 			}
 		}
-		for file, statuses := range left {
-			blame[file] = errors.Join(blame[file], fmt.Errorf("workflow %s: there are runs in what it no longer handles, %s: "+
-				"keep the handlers, let those runs end, or move them (wfrt runs move)", workflow, strings.Join(statuses, ", ")))
+		for file, left := range lostBy {
+			blame[file] = errors.Join(blame[file], &leftError{left: left, why: "there are runs in what it no longer handles",
+				hint: "keep the handlers, let those runs end, or move them (wfrt runs move); forced (--force), they go on with the module before"})
+		}
+		for i := range a.applicants {
+			x := &a.applicants[i]
+			if !a.chosen[x.file] || x.serving == nil || x.newer == nil {
+				continue
+			}
+			had, writes, ok := reads(x.newer.workflow(workflow), x.serving.workflow(workflow))
+			unread := make(map[string][]runtime.Left)
+			if ok {
+				continue
+			}
+			if a.look(x, runtime.Queue{Workflow: workflow}, unread); len(unread) > 0 {
+				blame[x.file] = errors.Join(blame[x.file], &leftError{left: unread[x.file], why: fmt.Sprintf(
+					"its objects are of version %d, and runs have objects of version %d, which it does not say that it reads", writes, had),
+					hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)"})
+			}
 		}
 	}
 }
 
-// lost names what a served status loses in the next definition of its workflow, which is nil when there is none: all of it,
-// or its step. It returns "" when it loses neither.
-func lost(status *runtime.Status, after *runtime.Workflow) string {
+func (a *admitter) anyLeaves() bool {
+	return slices.ContainsFunc(a.applicants, func(x applicant) bool { return x.leaves && a.chosen[x.file] })
+}
+
+// responsible returns the chosen applicant to blame for a lost status: the one whose file handled it, else one that carried a
+// part of the workflow and leaves; nil for none.
+func (a *admitter) responsible(workflow, owner string) *applicant {
+	var leaves *applicant
+	for i := range a.applicants {
+		switch x := &a.applicants[i]; {
+		case !a.chosen[x.file]:
+		case x.file == owner:
+			return x
+		case x.leaves && carries(x.serving, workflow):
+			leaves = x
+		}
+	}
+	return leaves
+}
+
+// look adds the runs of a queue to those that an applicant leaves, unless it may leave them.
+func (a *admitter) look(x *applicant, q runtime.Queue, left map[string][]runtime.Left) {
+	if x.forced {
+		return
+	}
+	n, known := a.counted[q]
+	if !known && a.runs != nil {
+		n = a.runs(q)
+	}
+	if a.counted[q] = n; n == 0 {
+		a.leaving = append(a.leaving, q)
+		return
+	}
+	a.held = true
+	left[x.file] = append(left[x.file], runtime.Left{Workflow: q.Workflow, Status: q.Status, Runs: n})
+}
+
+// leftError says which runs keep an applicant out.
+type leftError struct {
+	left      []runtime.Left // of one workflow
+	why, hint string
+}
+
+func (e *leftError) Error() string {
+	texts := make([]string, len(e.left))
+	for i, l := range e.left {
+		texts[i] = l.String()
+	}
+	return fmt.Sprintf("workflow %s: %s: %s: %s", e.left[0].Workflow, e.why, strings.Join(texts, ", "), e.hint)
+}
+
+// reads reports whether a module can read the objects that another part of the same workflow has written, and the versions of
+// both; either may be nil.
+func reads(next, before *abi.Workflow) (had, writes int, ok bool) {
+	if next == nil || before == nil || next.ObjectVersion == before.ObjectVersion {
+		return 0, 0, true
+	}
+	return before.ObjectVersion, next.ObjectVersion, slices.Contains(next.Reads, before.ObjectVersion)
+}
+
+// lost reports whether a served status, or its step, is gone in the next definition of its workflow, which is nil when there is
+// none.
+func lost(status *runtime.Status, after *runtime.Workflow) bool {
 	if status.Terminal {
-		return ""
+		return false
 	}
 	var next *runtime.Status
 	if after != nil {
 		next = after.Statuses[status.Name]
 	}
-	switch {
-	case next == nil || next.Terminal:
-		return fmt.Sprintf("the status %q", status.Name)
-	case status.Step != nil && next.Step == nil:
-		return fmt.Sprintf("the step of %q", status.Name)
-	default:
-		return ""
-	}
+	return next == nil || next.Terminal || status.Step != nil && next.Step == nil
 }
 
-// occupied reports whether there are runs in a status.
-func (a *admitter) occupied(workflow, status string) bool {
-	if a.inUse == nil {
-		return false
-	}
-	key := [2]string{workflow, status}
-	answer, known := a.asked[key]
-	if !known {
-		answer = a.inUse(workflow, status)
-		a.asked[key], a.held = answer, a.held || answer
-	}
-	return answer
-}
+func carries(p *part, workflow string) bool { return p.workflow(workflow) != nil }
 
-func carries(p *part, workflow string) bool {
+// workflow returns what the part carries of a workflow, or nil. p may be nil.
+func (p *part) workflow(name string) *abi.Workflow {
 	if p == nil {
-		return false
+		return nil
 	}
 	for i := range p.manifest.Workflows {
-		if p.manifest.Workflows[i].Name == workflow {
-			return true
+		if w := &p.manifest.Workflows[i]; w.Name == name {
+			return w
 		}
 	}
-	return false
+	return nil
 }

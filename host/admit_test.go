@@ -255,13 +255,13 @@ func TestAdmitLeavesNoRunBehind(t *testing.T) {
 		"nothing is in use":       {[]file{{"a", "a>b b>c !c", "a>c !c"}}, "", "a /", nil},
 		"the status is handled":   {[]file{{"a", "a>b b>c !c", "a>d b>d !d"}}, "a b", "a /", nil},
 		"another is in use":       {[]file{{"a", "a>b b>c !c", "a>c !c"}}, "a", "a /", nil},
-		"the status is gone":      {[]file{{"a", "a>b b>c !c", "a>c !c"}}, "b", "/ a", []string{`workflow w: there are runs`, `the status "b"`}},
-		"two are gone":            {[]file{{"a", "^a a>b b>c !c", "^x x>c !c"}}, "a b", "/ a", []string{`the status "a", the status "b": keep`}},
-		"it is terminal now":      {[]file{{"a", "a>b b>c !c", "a>b !b"}}, "b", "/ a", []string{`the status "b"`, "wfrt runs move"}},
+		"the status is gone":      {[]file{{"a", "a>b b>c !c", "a>c !c"}}, "b", "/ a", []string{`workflow w: there are runs`, `7 runs in "b"`}},
+		"two are gone":            {[]file{{"a", "^a a>b b>c !c", "^x x>c !c"}}, "a b", "/ a", []string{`7 runs in "a", 7 runs in "b": keep`}},
+		"it is terminal now":      {[]file{{"a", "a>b b>c !c", "a>b !b"}}, "b", "/ a", []string{`7 runs in "b"`, "wfrt runs move"}},
 		"runs that have ended":    {[]file{{"a", "a>b b>c !c", "a>b b>d !d"}}, "c", "a /", nil},
-		"the step is gone":        {[]file{{"a", "a>b b>c !c", waits}}, "b", "/ a", []string{`the step of "b"`}},
+		"the step is gone":        {[]file{{"a", "a>b b>c !c", waits}}, "b", "/ a", []string{`7 runs in "b"`}},
 		"there was no step":       {[]file{{"a", waits, waits}}, "b", "a /", nil},
-		"the workflow is gone":    {[]file{{"a", "a>b !b", "x:a>b !b"}}, "a", "/ a", []string{`workflow w: `, `the status "a"`}},
+		"the workflow is gone":    {[]file{{"a", "a>b !b", "x:a>b !b"}}, "a", "/ a", []string{`workflow w: `, `7 runs in "a"`}},
 		"it moves to another":     {[]file{{"a", "a>b b>c !c", "a>b ?b"}, {"b", "", "b>c !c"}}, "b", "a b /", nil},
 		"the workflow moves":      {[]file{{"a", "a>b !b", "x:a>b !b"}, {"b", "", "a>b !b"}}, "a", "a b /", nil},
 		"the other cannot come":   {[]file{{"a", "a>b b>c !c", "a>b !b"}, {"b", "", "b>c !c"}}, "b", "/ a b", nil},
@@ -288,8 +288,11 @@ func TestAdmitLeavesNoRunBehind(t *testing.T) {
 			}
 			d := defaults{retry: runtime.DefaultRetry()}
 			served := runtime.NewCatalog(admit(serving, runtime.NewCatalog(), nil, d).merged.workflows...)
-			got := admit(applicants, served, func(workflow, status string) bool {
-				return workflow == "w" && slices.Contains(strings.Fields(c.inUse), status)
+			got := admit(applicants, served, func(q runtime.Queue) int {
+				if q.Workflow == "w" && slices.Contains(strings.Fields(c.inUse), q.Status) {
+					return 7
+				}
+				return 0
 			}, d)
 			var admitted []string
 			for _, f := range slices.Sorted(maps.Keys(got.admitted)) {
@@ -344,12 +347,15 @@ func TestAdmitKeepsItsPromises(t *testing.T) {
 		}
 		used := rapid.SliceOfDistinct(rapid.SampledFrom(statuses), rapid.ID).Draw(t, "used")
 		asked := make(map[string]bool)
-		inUse := func(_, status string) bool {
-			if asked[status] {
-				t.Fatalf("the status %s is asked about twice", status)
+		inUse := func(q runtime.Queue) int {
+			if asked[q.Status] {
+				t.Fatalf("the status %s is asked about twice", q.Status)
 			}
-			asked[status] = true
-			return slices.Contains(used, status)
+			asked[q.Status] = true
+			if slices.Contains(used, q.Status) {
+				return 1
+			}
+			return 0
 		}
 		second := admit(applicants, served, inUse, d)
 		if len(first.merged.conflicts)+len(second.merged.conflicts) > 0 {
@@ -383,13 +389,8 @@ func TestAdmitKeepsItsPromises(t *testing.T) {
 
 // TestAReplacementWaitsForRuns refuses a module that would leave runs behind, and takes it, untouched, once they are gone.
 func TestAReplacementWaitsForRuns(t *testing.T) {
-	runs, asked := true, 0
-	r := newRig(t, func(o *Options) {
-		o.InUse = func(workflow, status string) bool {
-			asked++
-			return runs && workflow == "door" && status == "ajar"
-		}
-	})
+	runs := &fakeRuns{active: map[runtime.Queue]int{{Workflow: "door", Status: "ajar"}: 3}}
+	r := newRig(t, func(o *Options) { o.Engine = runs })
 	r.put("door.wasm", guest{manifest: workflowPart("door", "", []string{"closed>ajar", "ajar>open"}, []string{"open"}, nil)}.bytes())
 	r.load()
 	r.serves("door")
@@ -401,63 +402,48 @@ func TestAReplacementWaitsForRuns(t *testing.T) {
 		if p.State != StateServing || p.Digest != old {
 			t.Fatalf("%+v; want the old module to serve", p)
 		}
-		wantPieces(t, p.Error, "the module before it does: ", `workflow door: there are runs in what it no longer handles, the status "ajar"`,
+		wantPieces(t, p.Error, "the module before it does: ", `workflow door: there are runs in what it no longer handles: 3 runs in "ajar"`,
 			"keep the handlers, let those runs end, or move them (wfrt runs move)")
 	}
 	if lines := r.logs.find("ERROR", "a plugin was refused"); len(lines) != 1 {
 		t.Errorf("%d lines about it; want 1", len(lines))
 	}
-	if asked != 3 {
-		t.Errorf("InUse is asked %d times; want once a load", asked)
+	if runs.asked != 3 {
+		t.Errorf("the engine is asked %d times; want once a load", runs.asked)
 	}
-	runs = false
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 0)
 	r.load()
 	r.serves("door")
 	if p := r.plugin("door"); p.Digest == old {
 		t.Error("the old module serves on; want the new one")
 	}
 	r.load()
-	if asked != 4 {
-		t.Errorf("InUse is asked %d times; want no more once the module serves", asked)
+	if runs.asked != 4 {
+		t.Errorf("the engine is asked %d times; want no more once the module serves", runs.asked)
 	}
 }
 
 // TestWatchTriesAgainWhenRunsAreGone changes no file.
 func TestWatchTriesAgainWhenRunsAreGone(t *testing.T) {
-	catalogs := make(chan *runtime.Catalog, 2)
-	runs := make(chan struct{})
-	answers := make(chan bool, 1)
-	r := newRig(t, func(o *Options) {
-		o.Rescan = 10 * time.Millisecond
-		o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c }
-		o.InUse = func(string, string) bool {
-			select {
-			case <-runs:
-				return false
-			default:
-			}
-			select {
-			case answers <- true:
-			default:
-			}
-			return true
-		}
-	})
+	closed := runtime.Queue{Workflow: "door", Status: "closed"}
+	runs := &fakeRuns{catalogs: make(chan *runtime.Catalog, 2), looked: make(chan struct{}, 1)}
+	runs.set(closed, 1)
+	r := newRig(t, func(o *Options) { o.Rescan, o.Engine = 10*time.Millisecond, runs })
 	r.put("door.wasm", doorGuest().bytes())
 	r.load()
-	first := <-catalogs
+	first := <-runs.catalogs
 	r.put("door.wasm", guest{manifest: workflowPart("gate", "", []string{"a>b"}, []string{"b"}, nil)}.bytes())
 	r.load()
-	<-answers
+	<-runs.looked
 	if r.Catalog() != first {
 		t.Error("a module serves that drops a workflow with runs")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	watched := make(chan error)
 	go func() { watched <- r.Watch(ctx) }()
-	<-answers // the watch looked once more
-	close(runs)
-	if c := <-catalogs; c.Workflow("gate") == nil || c.Workflow("door") != nil {
+	<-runs.looked // the watch looked once more
+	runs.set(closed, 0)
+	if c := <-runs.catalogs; c.Workflow("gate") == nil || c.Workflow("door") != nil {
 		t.Errorf("workflows %v; want those of the new module", c.Names())
 	}
 	cancel()

@@ -151,8 +151,8 @@ func (m *meterOf) Plugin(string) PluginMeter { return m }
 func (m *meterOf) Trapped()                  { m.trapped.Add(1) }
 func (m *meterOf) Instances(delta int)       { m.instances.Add(int64(delta)) }
 func (m *meterOf) LogsCut()                  { m.cut.Add(1) }
-func (m *meterOf) Loaded(served bool) {
-	if served {
+func (m *meterOf) Loaded(result LoadResult) {
+	if result == LoadServed {
 		m.served.Add(1)
 	} else {
 		m.refused.Add(1)

@@ -13,14 +13,15 @@ import (
 )
 
 // folders are where compiled modules lie on disk from one start to the next: Options.CacheDir has one for each digest, named
-// after it. What is in a folder is wazero's. One whose digest is no module's any more is removed by the next sweep.
+// after it. What is in a folder is wazero's. One whose digest is no version's any more is removed by the next sweep.
 type folders struct {
 	dir    string // "": nothing is kept on disk
 	logger *slog.Logger
 
-	mu   sync.Mutex             // guards the fields below; held by sweep, so that a folder that is entered is there to stay
-	used map[runtime.Digest]int // by how many modules
-	kept bool                   // no sweep removes anything any more
+	mu   sync.Mutex              // guards the fields below; held by sweep, so that a folder that is entered is there to stay
+	used map[runtime.Digest]int  // by how many modules
+	held map[runtime.Digest]bool // of versions that may serve again
+	kept bool                    // no sweep removes anything any more
 }
 
 // path returns the folder of a digest, or "" when nothing is kept on disk.
@@ -50,6 +51,13 @@ func (f *folders) leave(d runtime.Digest) {
 	}
 }
 
+// hold says of which versions the folders stay, whether a module uses them or not, until the next hold.
+func (f *folders) hold(versions map[runtime.Digest]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = versions
+}
+
 // keep leaves the folders as they are from now on: the host closes, and its modules are those of the next start.
 func (f *folders) keep() {
 	f.mu.Lock()
@@ -73,7 +81,7 @@ func (f *folders) sweep() {
 		if len(entry.Name()) != hex.EncodedLen(len(digest)) || !entry.IsDir() {
 			continue
 		}
-		if _, err := hex.Decode(digest[:], []byte(entry.Name())); err != nil || f.used[digest] > 0 {
+		if _, err := hex.Decode(digest[:], []byte(entry.Name())); err != nil || f.used[digest] > 0 || f.held[digest] {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(f.dir, entry.Name())); err != nil {

@@ -105,15 +105,21 @@ func TestTheCacheHoldsWhatIsLoaded(t *testing.T) {
 	first := r.plugin("door").Digest
 	wantFolders(t, dir, "notes", first)
 
-	// What is replaced stays as long as it drains.
-	m, held := r.hold("door", 1)
+	// What is replaced stays: it may serve again. What is removed stays as long as it drains.
+	r.put("gate.wasm", guest{manifest: workflowPart("gate", "", []string{"closed>b"}, []string{"b"}, nil)}.bytes())
 	r.put("door.wasm", generation(2))
 	r.load()
-	second := r.plugin("door").Digest
-	wantFolders(t, dir, "notes", first, second)
+	second, gate := r.plugin("door").Digest, r.plugin("gate").Digest
+	r.draining.Wait()
+	wantFolders(t, dir, "notes", first, second, gate)
+	m, held := r.hold("gate", 1)
+	if err := r.Remove(context.Background(), "gate", Order{}); err != nil {
+		t.Fatal(err)
+	}
+	wantFolders(t, dir, "notes", first, second, gate)
 	m.pool.put(held[0], m.pool.runs)
 	r.draining.Wait()
-	wantFolders(t, dir, "notes", second)
+	wantFolders(t, dir, "notes", first, second)
 
 	// A check leaves nothing behind, and the end everything.
 	path := filepath.Join(t.TempDir(), "x.wasm")
@@ -124,7 +130,7 @@ func TestTheCacheHoldsWhatIsLoaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.folders.sweep()
-	wantFolders(t, dir, "notes", second)
+	wantFolders(t, dir, "notes", first, second)
 	before := compiledFiles(t, dir)
 	if err := r.Close(context.Background()); err != nil {
 		t.Fatal(err)

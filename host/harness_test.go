@@ -63,6 +63,78 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	return r
 }
 
+// fakeRuns is an engine that has as many runs as a test says, and takes every catalog that leaves none of them behind.
+type fakeRuns struct {
+	catalogs chan *runtime.Catalog // told of each catalog; nil: nobody is
+	looked   chan struct{}         // told, if it has room, of each count that found runs; nil: nobody is
+	refusing error                 // what Swap answers; nil: by active
+
+	mu     sync.Mutex
+	active map[runtime.Queue]int
+	pinned map[runtime.Digest]int
+	asked  int // calls of ActiveRuns
+	swaps  int
+}
+
+func (f *fakeRuns) set(q runtime.Queue, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.active == nil {
+		f.active = make(map[runtime.Queue]int)
+	}
+	f.active[q] = n
+}
+
+func (f *fakeRuns) pin(d runtime.Digest, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pinned == nil {
+		f.pinned = make(map[runtime.Digest]int)
+	}
+	f.pinned[d] = n
+}
+
+func (f *fakeRuns) Swap(c *runtime.Catalog, leaving []runtime.Queue) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	left := &runtime.LeftError{}
+	for _, q := range leaving {
+		if n := f.active[q]; n > 0 {
+			left.Left = append(left.Left, runtime.Left{Workflow: q.Workflow, Status: q.Status, Runs: n})
+		}
+	}
+	switch {
+	case f.refusing != nil:
+		return f.refusing
+	case len(left.Left) > 0:
+		return left
+	}
+	f.swaps++
+	if f.catalogs != nil {
+		f.catalogs <- c
+	}
+	return nil
+}
+
+func (f *fakeRuns) ActiveRuns(q runtime.Queue, limit int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	if f.active[q] > 0 && f.looked != nil {
+		select {
+		case f.looked <- struct{}{}:
+		default:
+		}
+	}
+	return min(f.active[q], limit), nil
+}
+
+func (f *fakeRuns) PinnedRuns(_ string, d runtime.Digest, limit int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return min(f.pinned[d], limit), nil
+}
+
 // put places a file as mv does.
 func (r *rig) put(file string, content []byte) {
 	r.t.Helper()

@@ -16,6 +16,7 @@ type defaults struct {
 	lagAlert time.Duration
 	parallel int
 	steps    map[string]map[string]StepLimits // by workflow and status
+	adjust   func(*runtime.Workflow)          // changes what the manifests say of a whole definition; nil: nothing does
 }
 
 // part is what one module brings to the merge.
@@ -25,12 +26,12 @@ type part struct {
 	manifest *abi.Manifest
 	module   *runtime.Module // the bound of its handlers; may be nil
 	invoker  func(id int32) runtime.Invoker
-	gone     bool // its file is no longer in the directory
 }
 
 // merged is what a list of parts makes together.
 type merged struct {
 	workflows  []*runtime.Workflow // the complete ones, by name
+	parts      map[string][]partOf // what each of them is made of
 	conflicts  []conflict          // of two parts that cannot serve at the same time
 	incomplete map[string]error    // workflow → what it lacks
 }
@@ -45,7 +46,7 @@ type conflict struct {
 // a workflow that lacks something is not made, and what it lacks is reported. It is a pure function: equal lists give equal
 // results.
 func merge(parts []part, d defaults) merged {
-	result := merged{incomplete: make(map[string]error)}
+	result := merged{incomplete: make(map[string]error), parts: make(map[string][]partOf)}
 	byName := make(map[string]*assembly)
 	var names []string
 	for index := range parts {
@@ -69,6 +70,13 @@ func merge(parts []part, d defaults) merged {
 		if err != nil {
 			result.incomplete[name] = err
 			continue
+		}
+		for _, p := range byName[name].pieces {
+			result.parts[name] = append(result.parts[name], partOf{nameOf(p.part.file), p.part.digest})
+		}
+		w.Digest = digestOfParts(result.parts[name])
+		if d.adjust != nil {
+			d.adjust(w)
 		}
 		result.workflows = append(result.workflows, w)
 	}
@@ -103,7 +111,7 @@ func newAssembly(workflow string) *assembly {
 // add takes a part in, or says what it contradicts and takes nothing of it.
 func (a *assembly) add(p *part, w *abi.Workflow) error {
 	if other, cause := a.contradiction(w); other != nil {
-		return fmt.Errorf("workflow %s: %s%s", a.name, cause, afterRemoval(other))
+		return fmt.Errorf("workflow %s: %s", a.name, cause)
 	}
 	for i := range w.Handlers {
 		switch h := &w.Handlers[i]; {
@@ -178,14 +186,6 @@ func (a *assembly) handlerContradiction(h *abi.Handler) (other *part, cause stri
 	return nil, ""
 }
 
-// afterRemoval explains a conflict with a module whose file someone has taken away, perhaps to rename it.
-func afterRemoval(p *part) string {
-	if !p.gone {
-		return ""
-	}
-	return fmt.Sprintf(" (%s is no longer in the directory but serves until the server restarts)", p.file)
-}
-
 // finish makes the definition, or says what the workflow lacks.
 func (a *assembly) finish(d defaults) (*runtime.Workflow, error) {
 	if len(a.pieces) == 0 {
@@ -207,6 +207,7 @@ func (a *assembly) finish(d defaults) (*runtime.Workflow, error) {
 	}
 	for _, p := range a.pieces {
 		p.join(w, d)
+		w.Pinned = w.Pinned || p.declared.Versions == abi.VersionsPinned
 	}
 	return w, nil
 }

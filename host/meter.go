@@ -15,9 +15,21 @@ type PluginMeter interface {
 	Instances(delta int)
 	// LogsCut is one invocation that wrote more log than its limit.
 	LogsCut()
-	// Loaded is one attempt to load the plugin's file; it served afterwards, or was refused.
-	Loaded(served bool)
+	// Loaded is one attempt to have a module of the plugin serve, or the end of one that did.
+	Loaded(result LoadResult)
 }
+
+// LoadResult is what became of an attempt to have a module serve.
+type LoadResult string
+
+// Load results.
+const (
+	LoadServed     LoadResult = "served"      // new runs begin on it
+	LoadCanary     LoadResult = "canary"      // a share of the new runs begins on it
+	LoadRefused    LoadResult = "refused"     // what served before goes on
+	LoadRolledBack LoadResult = "rolled_back" // a canary was taken back, by a person or because it failed
+	LoadRemoved    LoadResult = "removed"     // an operator had it serve no longer
+)
 
 // NoMeter is a Meter that measures nothing.
 type NoMeter struct{}
@@ -35,4 +47,4 @@ func (NoMeter) Instances(int) {}
 func (NoMeter) LogsCut() {}
 
 // Loaded implements PluginMeter.
-func (NoMeter) Loaded(bool) {}
+func (NoMeter) Loaded(LoadResult) {}

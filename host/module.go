@@ -28,6 +28,7 @@ type module struct {
 	digest   runtime.Digest
 	size     int64
 	manifest *abi.Manifest
+	raw      []byte // of the file, until it is in the archive
 	meter    PluginMeter
 	limits   Limits
 	pool     *pool

@@ -16,11 +16,20 @@ import (
 
 // Options are what a Host is made with. The zero value of every field but Dir is usable.
 type Options struct {
+	// Adjust, when set, changes what the manifests say of a definition before it is used: its Retention, its Pinned. It is
+	// called for every definition that is made, again and again, and must not call the host. Defaults to nil: nothing changes.
+	Adjust func(*runtime.Workflow)
+	// ArchiveDir is where the bytes of modules are kept by their digests, so that a rollback and a pinned run need no file from
+	// anyone; it is made when missing. Files of versions that are no longer in the ledger are removed, other files left alone. One
+	// host at a time uses it. Defaults to "": in memory.
+	ArchiveDir string
 	// CacheDir is where compiled modules are kept for the next start, each in a folder named after the digest of its file;
 	// it is made when missing. Folders of digests that are not loaded are removed, damaged ones made anew, and other files
 	// left alone. One host at a time uses it, and while none does it may be removed. Defaults to "": every start compiles
 	// anew.
 	CacheDir string
+	// Canary says when a canary is rolled back by itself.
+	Canary CanaryRules
 	// Clock tells guests the time and ends their sleeps. Defaults to runtime.SystemClock.
 	Clock runtime.Clock
 	// DefaultLagAlert holds for steps whose manifest does not say otherwise: a task that waits longer for a worker is
@@ -35,14 +44,14 @@ type Options struct {
 	// Dir is the plugins directory: each file in it whose name ends in ".wasm" and does not begin with "." is a plugin.
 	// Required. It need not exist before Load.
 	Dir string
+	// Documents keeps the ledger: which module of each plugin serves, and those that served before. Defaults to memory: every
+	// start begins with what lies in Dir.
+	Documents Documents
+	// Engine takes each catalog, and knows of the runs that a change would leave behind. Defaults to one that has none.
+	Engine Engine
 	// Grants is what plugins may do beyond their own memory, by the plugin's name: its file's without ".wasm". Defaults to
 	// nothing.
 	Grants map[string]Grants
-	// InUse reports whether runs that have not ended are in a status of a workflow. A module that would leave such a status
-	// without handlers, or without its step, is refused until InUse says otherwise: every Load asks again. It is asked
-	// within Load, seldom, about such statuses only; it must not call Load or Close. A run that enters the status between
-	// the answer and the swap is not seen. Defaults to nil: nothing is in use.
-	InUse func(workflow, status string) bool
 	// Limits bound what a plugin may use of which Overrides does not say more.
 	Limits Limits
 	// Logger takes the host's own lines and, with the attributes plugin, workflow, handler, status, run_id, foreign_id,
@@ -51,9 +60,6 @@ type Options struct {
 	Logger *slog.Logger
 	// Meter takes measurements. Defaults to NoMeter.
 	Meter Meter
-	// OnCatalog, when set, is told of every new catalog, one at a time and in order, before the modules that it no longer
-	// holds are retired. It must not call Load or Close.
-	OnCatalog func(*runtime.Catalog)
 	// Overrides is what holds for single plugins, by name, that is the file's without ".wasm". Defaults to nil.
 	Overrides map[string]Override
 	// Random is what guests get for randomness. It is read from many goroutines. Defaults to crypto/rand.Reader.
@@ -75,10 +81,40 @@ type Options struct {
 	TotalMemoryBytes int64
 }
 
+// Engine is what a host asks of the engine whose catalog it makes: *runtime.Engine, whose documentation is the contract.
+type Engine interface {
+	Swap(c *runtime.Catalog, leaving []runtime.Queue) error
+	ActiveRuns(q runtime.Queue, limit int) (int, error)
+	PinnedRuns(workflow string, d runtime.Digest, limit int) (int, error)
+}
+
+// noEngine has no runs.
+type noEngine struct{}
+
+// Swap implements Engine.
+func (noEngine) Swap(*runtime.Catalog, []runtime.Queue) error { return nil }
+
+// ActiveRuns implements Engine.
+func (noEngine) ActiveRuns(runtime.Queue, int) (int, error) { return 0, nil }
+
+// PinnedRuns implements Engine.
+func (noEngine) PinnedRuns(string, runtime.Digest, int) (int, error) { return 0, nil }
+
 // EnsureDefaults gives every field that is zero its default.
 func (o *Options) EnsureDefaults() {
 	if o.Clock == nil {
 		o.Clock = runtime.SystemClock{}
+	}
+	if o.Canary.ErrorShare == 0 {
+		o.Canary.ErrorShare = 0.1
+	}
+	orDefault(&o.Canary.MinInvocations, 20)
+	orDefault(&o.Canary.Window, 5*time.Minute)
+	if o.Documents == nil {
+		o.Documents = memoryDocuments{}
+	}
+	if o.Engine == nil {
+		o.Engine = noEngine{}
 	}
 	o.DefaultRetry = o.DefaultRetry.OrDefaults(runtime.DefaultRetry())
 	if o.Logger == nil {
@@ -96,7 +132,7 @@ func (o *Options) EnsureDefaults() {
 	o.Limits = o.Limits.or(defaultLimits())
 }
 
-func orDefault[T int64 | time.Duration](field *T, value T) {
+func orDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
@@ -112,6 +148,9 @@ func (o *Options) Validate() error {
 	}
 	fault(o.Dir == "", "plugins directory: is not set; name the directory that holds the *.wasm files")
 	fault(o.DefaultParallelism < 0, "default parallelism: %d is negative", o.DefaultParallelism)
+	fault(o.Canary.ErrorShare < 0 || o.Canary.ErrorShare > 1, "canary: an error share of %v is not in (0, 1]", o.Canary.ErrorShare)
+	fault(o.Canary.MinInvocations < 0, "canary: %d invocations are negative", o.Canary.MinInvocations)
+	fault(o.Canary.Window < 0, "canary: the window %v is negative", o.Canary.Window)
 	fault(o.DefaultLagAlert < 0, "default lag alert: %v is negative", o.DefaultLagAlert)
 	fault(o.Rescan < 0, "rescan interval: %v is negative", o.Rescan)
 	fault(o.Settle < 0, "settle time: %v is negative", o.Settle)

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
 
@@ -29,19 +31,55 @@ type Plugin struct {
 	File        string // the file's name
 	State       State
 	Error       string    // what is wrong, and what to do; "" when nothing is
+	Note        string    // what is worth knowing and not wrong; may be ""
 	Digest      string    // of the module that serves, else of the one that was refused; 64 hexadecimal digits, or ""
 	Size        int64     // of that module's file, in bytes
 	Version     string    // of that module, as its author says; may be ""
 	SDK         string    // what that module was made with; may be ""
 	Workflows   []string  // that the module carries a part of, in alphabetical order
 	LoadedAt    time.Time // when it began to serve; zero when nothing does
-	Instances   int       // that exist now
+	How         How       // in what way it came to serve
+	By          string    // who had it serve, as they said; may be ""
+	Instances   int       // that exist now, of all its modules
 	Invocations uint64    // since the process began, by all modules that the plugin has had
 	Traps       uint64    // those of them that the guest did not survive
 	Fuel        uint64    // used since the process began, likewise
+	Canary      *Canary   // what is on trial; nil: nothing
+	Ended       *Ended    // the last trial that ended without a promotion; nil: none did
+	Versions    []Version // that can serve again, the newest first
 
 	// Exceeded is how often an invocation exceeded a limit, likewise, by the name of its key in plugins.limits. It has every limit.
 	Exceeded map[string]uint64
+}
+
+// Canary is a module on trial.
+type Canary struct {
+	Digest      string
+	Share       float64 // of the new runs, in (0, 1)
+	Since       time.Time
+	By          string
+	Invocations int // of its module within the window of the trial
+	Errors      int // those of them that failed
+}
+
+// Ended is a trial that ended without a promotion.
+type Ended struct {
+	Digest string
+	At     time.Time
+	Cause  string
+}
+
+// Version is a module that a plugin has had.
+type Version struct {
+	Digest     string
+	Size       int64
+	Version    string // as its author says; may be ""
+	SDK        string // may be ""
+	DeployedAt time.Time
+	How        How
+	By         string
+	Serves     bool
+	Needed     bool // runs go by it although it does not serve
 }
 
 // Plugins returns every plugin, by name. It never waits for a load under way.
@@ -51,8 +89,8 @@ func (h *Host) Plugins() []Plugin {
 	plugins := make([]Plugin, 0, len(h.plugins))
 	for _, file := range slices.Sorted(maps.Keys(h.plugins)) {
 		p := h.plugins[file]
-		if p.serving == nil && p.newer == nil && p.err == nil {
-			continue // its first load is under way
+		if e := h.ledger.Plugins[nameOf(file)]; p.newer == nil && p.err == nil && (e == nil || e.Active == (activation{})) {
+			continue // its first load is under way, or an operator has removed it
 		}
 		plugins = append(plugins, h.describe(p))
 	}
@@ -70,10 +108,33 @@ func (h *Host) Waiting() map[string]string {
 	return waiting
 }
 
+// Plugin returns one plugin, and false when there is none of that name.
+func (h *Host) Plugin(name string) (Plugin, bool) {
+	for _, p := range h.Plugins() {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Plugin{}, false
+}
+
+// view makes the view of the plugin of a file.
+func (h *Host) view(file string) Plugin {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.plugins[file]
+	if p == nil {
+		return Plugin{Name: nameOf(file), File: file, State: StateRefused}
+	}
+	return h.describe(p)
+}
+
 // describe makes the view of one plugin. REQUIRES: h.mu.
 func (h *Host) describe(p *plugin) Plugin {
-	view := Plugin{Name: nameOf(p.file), File: p.file, State: StateRefused, LoadedAt: p.loadedAt}
-	m := p.serving
+	name := nameOf(p.file)
+	view := Plugin{Name: name, File: p.file, State: StateRefused}
+	serving := h.serving(p.file)
+	m := serving
 	if m == nil {
 		m = p.newer
 	}
@@ -81,26 +142,29 @@ func (h *Host) describe(p *plugin) Plugin {
 		view.Digest, view.Size = m.digest.String(), m.size
 		view.Version, view.SDK = m.manifest.Version, m.manifest.SDK
 		view.Workflows = workflowNames(m.manifest)
-		view.Instances = m.pool.count()
+	}
+	for key, loaded := range h.modules {
+		if key.Plugin == name {
+			view.Instances += loaded.pool.count()
+		}
 	}
 	view.Invocations, view.Traps, view.Fuel = p.totals.invocations.Load(), p.totals.traps.Load(), p.totals.fuel.Load()
 	view.Exceeded = make(map[string]uint64, numLimits)
 	for l := range numLimits {
 		view.Exceeded[l.String()] = p.totals.exceeded[l].Load()
 	}
+	if e := h.ledger.Plugins[name]; e != nil {
+		h.describeLedger(&view, p, e)
+	}
 	var troubles []string
 	if p.err != nil {
 		trouble := p.err.Error()
-		if p.serving != nil {
+		if serving != nil {
 			trouble = "the file as it is now does not serve, the module before it does: " + trouble
 		}
 		troubles = append(troubles, trouble)
 	}
-	if p.gone {
-		troubles = append(troubles,
-			"the file was removed; the module serves until the server restarts: put the file back, or restart")
-	}
-	if p.serving != nil {
+	if serving != nil {
 		view.State = StateWaiting
 		for _, workflow := range view.Workflows {
 			if lack := h.waiting[workflow]; lack != nil {
@@ -112,6 +176,35 @@ func (h *Host) describe(p *plugin) Plugin {
 	}
 	view.Error = strings.Join(troubles, "; ")
 	return view
+}
+
+// describeLedger adds what the ledger has of a plugin.
+func (h *Host) describeLedger(view *Plugin, p *plugin, e *entry) {
+	view.LoadedAt, view.How, view.By = e.Active.At, e.Active.How, e.Active.By
+	switch {
+	case p.gone && e.Active.How == HowFile:
+		view.Note = "the file was removed; the module serves on until wfrt plugins remove " + view.Name
+	case p.tried != (runtime.Digest{}) && p.newer == nil && p.tried != e.Active.Digest && p.tried == e.Seen:
+		view.Note = fmt.Sprintf("the file in the plugins directory holds version %s, and an operator had another serve since; it is "+
+			"loaded when it changes", digestOf(p.tried))
+	}
+	if k := e.Canary; k != nil {
+		view.Canary = &Canary{Digest: k.Digest.String(), Share: k.Share, Since: k.At, By: k.By}
+		if p.trial != nil {
+			c := p.trial.tally()
+			view.Canary.Invocations, view.Canary.Errors = c.all, c.errors
+		}
+	}
+	if end := e.Ended; end != nil {
+		view.Ended = &Ended{Digest: end.Digest.String(), At: end.At, Cause: end.Cause}
+	}
+	for i := len(e.Versions) - 1; i >= 0; i-- {
+		v := &e.Versions[i]
+		view.Versions = append(view.Versions, Version{
+			Digest: v.Digest.String(), Size: v.Size, Version: v.Version, SDK: v.SDK, DeployedAt: v.DeployedAt, How: v.How, By: v.By,
+			Serves: v.Digest == e.Active.Digest, Needed: h.ledger.needs(view.Name, v.Digest),
+		})
+	}
 }
 
 func workflowNames(m *abi.Manifest) []string {

@@ -332,7 +332,7 @@ func TestCountsAreOfThePlugin(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	catalogs := make(chan *runtime.Catalog, 16)
-	r := newRig(t, func(o *Options) { o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c } })
+	r := newRig(t, func(o *Options) { o.Engine = &fakeRuns{catalogs: catalogs} })
 	ctx, cancel := context.WithCancel(context.Background())
 	watched := make(chan error)
 	go func() { watched <- r.Watch(ctx) }()
@@ -373,7 +373,7 @@ func TestWatchWithoutNotifications(t *testing.T) {
 	catalogs := make(chan *runtime.Catalog, 16)
 	r := newRig(t, func(o *Options) {
 		o.Dir, o.Rescan = filepath.Join(o.Dir, "later"), 10_000_000
-		o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c }
+		o.Engine = &fakeRuns{catalogs: catalogs}
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	watched := make(chan error)

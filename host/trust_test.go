@@ -100,7 +100,7 @@ func TestTheOldServesUntilModuleAndSignatureFitWhicheverComesFirst(t *testing.T)
 func TestWatchNoticesASignatureThatComesLater(t *testing.T) {
 	mine := newSigner(t)
 	catalogs := make(chan *runtime.Catalog, 1)
-	r := newRig(t, trusting(mine.key), func(o *Options) { o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c } })
+	r := newRig(t, trusting(mine.key), func(o *Options) { o.Engine = &fakeRuns{catalogs: catalogs} })
 	r.put("door.wasm", generation(1))
 	r.load()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -190,7 +190,7 @@ func TestCheckVerifiesToo(t *testing.T) {
 
 func TestTuneMakesANewCatalogWithTheNewDefaults(t *testing.T) {
 	catalogs := make(chan *runtime.Catalog, 4)
-	r := newRig(t, func(o *Options) { o.OnCatalog = func(c *runtime.Catalog) { catalogs <- c } })
+	r := newRig(t, func(o *Options) { o.Engine = &fakeRuns{catalogs: catalogs} })
 	r.put("door.wasm", generation(1))
 	r.load()
 	step := func(c *runtime.Catalog) *runtime.Handler { return c.Status("door", "closed").Step }

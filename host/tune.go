@@ -21,8 +21,8 @@ func (h *Host) Tune(opt Options) error {
 		return err
 	}
 	tuned = tuned.Tunable()
-	h.scan.Lock()
-	defer h.scan.Unlock()
+	h.change.Lock()
+	defer h.change.Unlock()
 	h.tuned.Store(&tuned)
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 	"time"
 )
@@ -15,6 +16,36 @@ func (d Digest) String() string {
 		return ""
 	}
 	return hex.EncodeToString(d[:])
+}
+
+// ParseDigest reads what String writes of a digest that is not zero.
+func ParseDigest(text string) (Digest, error) {
+	var d Digest
+	err := d.UnmarshalText([]byte(text))
+	if err == nil && d == (Digest{}) {
+		err = errNoDigest
+	}
+	return d, err
+}
+
+var errNoDigest = errors.New("a digest is 64 hexadecimal digits")
+
+// MarshalText implements encoding.TextMarshaler by String.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) error {
+	*d = Digest{}
+	if len(text) == 0 {
+		return nil
+	}
+	if len(text) != hex.EncodedLen(len(d)) {
+		return errNoDigest
+	}
+	if _, err := hex.Decode(d[:], text); err != nil {
+		return errNoDigest
+	}
+	return nil
 }
 
 // PauseCause says who paused a run: only what an error paused resumes by itself.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"terminate": scriptTerminate,
 			"crash":     scriptCrash,
 			"logged":    scriptLogged,
+			"metric":    scriptMetric,
 			"field":     field,
 			"hangup":    scriptHangup,
 			"keypair":   keypair,
@@ -161,6 +165,22 @@ func scriptHangup(ts *testscript.TestScript, neg bool, _ []string) {
 // scriptCrash ends the server with SIGKILL.
 func scriptCrash(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(ts.Value(serverKey{}).(*server).kill())
+}
+
+// scriptMetric looks for a line in the server's metrics: `metric 'wfrt_plugin_loads_total{…} 3'`.
+func scriptMetric(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metric LINE")
+	}
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("WFRT_SERVER")+"/metrics", http.NoBody)
+	ts.Check(err)
+	response, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	body, err := io.ReadAll(response.Body)
+	ts.Check(errors.Join(err, response.Body.Close()))
+	if !strings.Contains("\n"+string(body), "\n"+args[0]+"\n") {
+		ts.Fatalf("the metrics have no line %q, but\n%s", args[0], body)
+	}
 }
 
 // scriptLogged waits until the server has logged a line with all of the words.

@@ -17,34 +17,38 @@ import (
 )
 
 func (a *app) newPlugins() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugins", Short: "List the plugins of a server, or wait for one"}
-	cmd.AddCommand(a.newPluginsAwait(), &cobra.Command{
-		Use:   "list",
-		Short: "List the plugins, and why one does not serve",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			list, err := c.Plugins(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(list)
-			}
-			t := newTable(a.out, "PLUGIN", "STATE", "WORKFLOWS", "MODULE", "SIZE", "INSTANCES", "INVOCATIONS", "ERROR")
-			for i := range list.Plugins {
-				p := &list.Plugins[i]
-				t.row(p.File, p.State, strings.Join(p.Workflows, ", "), shortDigest(p.Digest), mebibytes(p.Size),
-					strconv.Itoa(p.Instances), strconv.FormatUint(p.Invocations, 10), p.Error)
-			}
-			return t.flush()
-		},
-	})
+	cmd := &cobra.Command{Use: "plugins", Short: "Deploy, roll back and look at the plugins of a server"}
+	cmd.AddCommand(a.newPluginsAwait(), a.newPluginsDeploy(), a.newPluginsInspect(), a.newPluginsPromote(), a.newPluginsRemove(),
+		a.newPluginsRollback(), &cobra.Command{
+			Use:   "list",
+			Short: "List the plugins, and why one does not serve",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				c, err := a.client()
+				if err != nil {
+					return err
+				}
+				list, err := c.Plugins(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json() {
+					return a.printJSON(list)
+				}
+				t := newTable(a.out, "PLUGIN", "STATE", "WORKFLOWS", "MODULE", "CANARY", "SIZE", "INSTANCES", "INVOCATIONS", "ERROR")
+				for i := range list.Plugins {
+					p := &list.Plugins[i]
+					t.row(p.File, p.State, strings.Join(p.Workflows, ", "), shortDigest(p.Digest), canaryOf(p), mebibytes(p.Size),
+						strconv.Itoa(p.Instances), strconv.FormatUint(p.Invocations, 10), p.Error)
+				}
+				return t.flush()
+			},
+		})
 	return cmd
 }
+
+// pluginName returns the name of a plugin that was given as its name or as its file's.
+func pluginName(arg string) string { return strings.TrimSuffix(filepath.Base(arg), ".wasm") }
 
 // newPluginsAwait returns the command that waits until a copied module serves.
 func (a *app) newPluginsAwait() *cobra.Command {

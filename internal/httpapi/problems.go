@@ -30,6 +30,8 @@ type Problem struct {
 	CallbackID string `json:"callback_id,omitempty" doc:"The callback that was taken in."`
 	Reason     string `json:"reason,omitempty" doc:"Why a handler refused, in its own words."`
 
+	Left []RunsLeft `json:"left,omitempty" nullable:"false" doc:"The runs that a change of plugins would leave behind."`
+
 	header http.Header
 }
 
@@ -189,7 +191,7 @@ func problemOfHuma(e *huma.ErrorModel) *Problem {
 	switch e.Status {
 	case http.StatusRequestEntityTooLarge:
 		return problem(e.Status, "too-large", "The body is too large", detail,
-			"send less, or raise server.max_body in the server's config")
+			"send less, or raise server.max_body in the server's config; a module has a limit of its own")
 	case http.StatusRequestTimeout:
 		return problem(e.Status, "slow", "The body came too slowly", detail, "send the request again")
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:

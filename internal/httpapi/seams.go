@@ -43,28 +43,6 @@ type Engine interface {
 	Err() error
 }
 
-// Plugins lists what the plugin host knows. List is called from many goroutines; what it returns belongs to the caller.
-type Plugins interface {
-	List() []Plugin
-}
-
-// Plugin is one plugin file as the host sees it.
-type Plugin struct {
-	Name        string    `json:"name" doc:"The plugin's own name, or its file's when it could not be read."`
-	File        string    `json:"file" doc:"The file's name in the plugins directory."`
-	Digest      string    `json:"digest,omitempty" doc:"SHA-256 of the file, 64 hexadecimal digits."`
-	Version     string    `json:"version,omitempty" doc:"The version that the plugin declares."`
-	SDK         string    `json:"sdk,omitempty" doc:"The SDK that built it."`
-	Workflows   []string  `json:"workflows" nullable:"false" doc:"The workflows it has steps of."`
-	State       string    `json:"state" doc:"Whether it serves."`
-	Error       string    `json:"error,omitempty" doc:"Why it does not serve."`
-	Hint        string    `json:"hint,omitempty" doc:"What to do about it."`
-	Size        int64     `json:"size" doc:"The file's size in bytes."`
-	LoadedAt    time.Time `json:"loaded_at,omitzero" doc:"When it began to serve."`
-	Instances   int       `json:"instances" doc:"Instances that live."`
-	Invocations uint64    `json:"invocations" doc:"Invocations since it was loaded."`
-}
-
 // Version says which build serves.
 type Version struct {
 	Version string `json:"version" doc:"The release, or \"dev\"."`

@@ -32,11 +32,13 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBody is the largest body of a request, in bytes. Defaults to 1 MiB and 64 KiB.
 	MaxBody int64
+	// MaxModule is the largest module that can be deployed, in bytes. Defaults to 256 MiB.
+	MaxModule int64
 	// Metrics serves /metrics. Defaults to none.
 	Metrics http.Handler
 	// NotReady returns further causes why the server is not ready. It is called from many goroutines. Defaults to none.
 	NotReady func() []string
-	// Plugins lists the plugins. Defaults to none.
+	// Plugins lists and changes the plugins. Defaults to none.
 	Plugins Plugins
 	// StopTimeout is how long requests under way may take to end when the server stops. Defaults to 10 seconds.
 	StopTimeout time.Duration
@@ -57,6 +59,12 @@ func (o *Options) EnsureDefaults() {
 	if o.MaxBody == 0 {
 		o.MaxBody = 1<<20 + 1<<16
 	}
+	if o.MaxModule == 0 {
+		o.MaxModule = 256 << 20
+	}
+	if o.Plugins == nil {
+		o.Plugins = noPlugins{}
+	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
 	}
@@ -73,6 +81,7 @@ func (o *Options) Validate() error {
 	fault(o.Engine == nil, "Engine is required")
 	fault(o.AwaitMax < 0, "AwaitMax must not be negative")
 	fault(o.MaxBody < 0, "MaxBody must not be negative")
+	fault(o.MaxModule < 0, "MaxModule must not be negative")
 	fault(o.StopTimeout < 0, "StopTimeout must not be negative")
 	return errors.Join(faults...)
 }
@@ -109,6 +118,7 @@ func (s *Server) register(api huma.API) {
 	s.registerSchedules(api)
 	s.registerWorkflows(api)
 	s.registerEvents(api)
+	s.registerPlugins(api)
 	s.registerSystem(api)
 	finishDocument(api.OpenAPI())
 }

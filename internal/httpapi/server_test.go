@@ -66,18 +66,21 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-type plugins []Plugin
+type plugins struct {
+	noPlugins
+	list []Plugin
+}
 
-func (p plugins) List() []Plugin { return p }
+func (p plugins) List() []Plugin { return p.list }
 
 func TestSystem(t *testing.T) {
 	loaded := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := newServer(t, Options{
 		Engine: &fake{}, Version: Version{Version: "1.2.3", Commit: "abc"},
-		Plugins: plugins{
+		Plugins: plugins{list: []Plugin{
 			{Name: "orders", State: "serving", Workflows: []string{"orders"}, LoadedAt: loaded},
 			{Name: "bad", State: "failed", Error: "truncated"},
-		},
+		}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("wfrt_up 1")) }),
 	})
 	list := decode[PluginList](t, ask(t, s, "GET", "/v1/plugins", ""), http.StatusOK)

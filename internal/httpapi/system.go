@@ -8,7 +8,6 @@ import (
 )
 
 func (s *Server) registerSystem(api huma.API) {
-	huma.Register(api, operation(http.MethodGet, "/v1/plugins", "list-plugins", "List plugins", ""), s.listPlugins)
 	huma.Register(api, operation(http.MethodGet, "/v1/version", "get-version", "Get the server's version", ""), s.version)
 	backup := operation(http.MethodPost, "/v1/store/backup", "back-up", "Back the store up",
 		"Copies the store and the modules to a new folder, named after the time, in the folder backups of the data directory, while "+
@@ -20,21 +19,6 @@ func (s *Server) registerSystem(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/readyz", "get-readiness", "Does it take new runs?", open), s.readiness)
 	ready := api.OpenAPI().Paths["/readyz"].Get.Responses
 	ready["503"] = &huma.Response{Description: "Not ready, and why.", Content: ready["200"].Content}
-}
-
-type pluginsOutput struct{ Body PluginList }
-
-func (s *Server) listPlugins(context.Context, *struct{}) (*pluginsOutput, error) {
-	out := &pluginsOutput{Body: PluginList{Plugins: []Plugin{}}}
-	if s.opt.Plugins != nil {
-		for _, p := range s.opt.Plugins.List() {
-			if p.Workflows == nil {
-				p.Workflows = []string{}
-			}
-			out.Body.Plugins = append(out.Body.Plugins, p)
-		}
-	}
-	return out, nil
 }
 
 // Backup is where a backup was made.

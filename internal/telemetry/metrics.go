@@ -22,6 +22,7 @@ type Metrics struct {
 	skipped   *prometheus.CounterVec
 	outcomes  *prometheus.CounterVec
 	runStates *prometheus.CounterVec
+	loads     *prometheus.CounterVec
 }
 
 var _ runtime.Meter = (*Metrics)(nil)
@@ -62,6 +63,10 @@ func New(version, commit string) *Metrics {
 			Name: "wfrt_run_state_changes_total",
 			Help: "Changes of run states; from is empty for a new run.",
 		}, []string{"workflow", "from", "to"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wfrt_plugin_loads_total",
+			Help: "Attempts to have a module serve, and ends of ones that did, by what became of them.",
+		}, []string{"plugin", "result"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "wfrt_build_info",
@@ -70,7 +75,7 @@ func New(version, commit string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, build,
+		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -78,6 +83,9 @@ func New(version, commit string) *Metrics {
 
 // buckets are the upper bounds of the histograms: from 10 µs to 168 s, each four times the last.
 func buckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 4, 13) }
+
+// PluginLoaded counts one attempt to have a module of a plugin serve, by what became of it.
+func (m *Metrics) PluginLoaded(plugin, result string) { m.loads.WithLabelValues(plugin, result).Inc() }
 
 // WatchEngine adds gauges of the engine's moment, which stats returns at each scrape. Call it once.
 func (m *Metrics) WatchEngine(stats func() runtime.Stats) error {

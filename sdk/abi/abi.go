@@ -177,6 +177,10 @@ type Manifest struct {
 	Workflows []Workflow `json:"workflows"`         // at least one
 
 	Capabilities *Capabilities `json:"capabilities,omitempty"` // what the module asks for; absent: nothing
+
+	// SelfTest is the ID of a function by which the module tests itself, before it serves: it answers CodeDone, or an error with
+	// its reason. It is no handler of a workflow; no other handler has its ID. Absent: there is none.
+	SelfTest *int32 `json:"self_test,omitempty"`
 }
 
 // Workflow is the part of one workflow that a module carries. Several modules may each carry a part of the same workflow.
@@ -187,7 +191,19 @@ type Workflow struct {
 	Terminal  []string   `json:"terminal,omitempty"`  // statuses that end a run
 	External  []string   `json:"external,omitempty"`  // destinations that another module handles
 	Schedules []Schedule `json:"schedules,omitempty"` // what triggers the workflow by the clock
+
+	// ObjectVersion is the version of the form that this module gives to objects, and Reads are the other versions that it can
+	// read: a module that cannot read the objects of the one it replaces does not take over runs that are in flight.
+	ObjectVersion int    `json:"object_version,omitempty"` // ≥ 0
+	Reads         []int  `json:"reads,omitempty"`
+	Versions      string `json:"versions,omitempty"` // VersionsLatest or VersionsPinned; empty: latest
 }
+
+// What a run goes by, unless the operator says otherwise.
+const (
+	VersionsLatest = "latest" // the newest version, whatever it began with
+	VersionsPinned = "pinned" // the version that it began with, to its end
+)
 
 // Kinds of handlers, and what they may answer. A handler of a kind without a status belongs to the workflow as a whole, and only
 // one module of a workflow may carry an erase function.

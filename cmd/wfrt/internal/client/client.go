@@ -2,6 +2,7 @@
 //
 //	client.go    requests and answers
 //	runs.go      what tells of runs, and what changes them
+//	plugins.go   what serves, and what changes it
 //	schedules.go what triggers by the clock
 //	errors.go    what can go wrong, typed
 //	retry.go     repeating what failed for want of a server
@@ -74,11 +75,6 @@ func (c *Client) Backup(ctx context.Context) (httpapi.Backup, error) {
 	return send[httpapi.Backup](ctx, c, http.MethodPost, struct{}{}, "v1", "store", "backup")
 }
 
-// Plugins returns the files of the server's plugins directory, and what became of them.
-func (c *Client) Plugins(ctx context.Context) (httpapi.PluginList, error) {
-	return get[httpapi.PluginList](ctx, c, nil, "v1", "plugins")
-}
-
 // get asks for a document.
 func get[T any](ctx context.Context, c *Client, query url.Values, path ...string) (T, error) {
 	var answer T
@@ -94,6 +90,7 @@ type request struct {
 	body   any    // encoded as JSON, of which []byte is sent as it is; nil: none
 	key    string // Idempotency-Key; empty: none
 	accept string // empty: application/json
+	header http.Header
 }
 
 // do sends a request, decodes the answer into into, of which *[]byte takes it as it is and nil nothing, and returns the HTTP
@@ -136,6 +133,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, address.String(), body)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
 	}
 	req.Header.Set("Accept", "application/json")
 	if r.accept != "" {

@@ -66,6 +66,7 @@ type Retry struct {
 type Workflow struct {
 	Retention *time.Duration  `mapstructure:"retention"` // of its runs that have ended; 0: for ever
 	Steps     map[string]Step `mapstructure:"steps"`     // what holds for the handlers of single statuses, by status
+	Versions  *string         `mapstructure:"versions"`  // latest or pinned: what a run goes by after a swap
 }
 
 // Step is what holds for the handlers of one status. What is zero their plugin's limits decide.
@@ -73,6 +74,12 @@ type Step struct {
 	Fuel    uint64        `mapstructure:"fuel"`    // of one invocation
 	Timeout time.Duration `mapstructure:"timeout"` // of one invocation
 }
+
+// What a run goes by after a swap.
+const (
+	VersionsLatest = "latest" // the newest version
+	VersionsPinned = "pinned" // the version that it began with
+)
 
 // Kafka configures where events go to. Without brokers they stay in the event log.
 type Kafka struct {
@@ -123,6 +130,7 @@ type Outbox struct {
 
 // Plugins configures where plugins are found and what they may use.
 type Plugins struct {
+	Canary Canary `mapstructure:"canary"` // when a canary is rolled back by itself
 	Dir    string `mapstructure:"dir"`    // folder with *.wasm files; made if missing
 	Limits Limits `mapstructure:"limits"` // of each plugin
 	// Overrides is what holds for single plugins, by name. Only the file has it: its keys are not known beforehand.
@@ -130,6 +138,13 @@ type Plugins struct {
 	// TrustedKeys are the keys of which one must have signed a module; none: every module is taken.
 	TrustedKeys TrustedKeys `mapstructure:"trusted_keys" reload:"at once"`
 	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving
+}
+
+// Canary says when a version that only a share of the new runs begins on is taken back.
+type Canary struct {
+	ErrorShare     float64       `mapstructure:"error_share"`     // of the invocations in the window
+	MinInvocations int           `mapstructure:"min_invocations"` // before that is looked at
+	Window         time.Duration `mapstructure:"window"`          // how far back errors count
 }
 
 // Limits bounds what plugins use.
@@ -197,7 +212,8 @@ func Default() Config {
 		Log:    Log{Format: "text", Level: "info"},
 		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
 		Plugins: Plugins{
-			Dir: "./plugins",
+			Canary: Canary{ErrorShare: 0.1, MinInvocations: 20, Window: 5 * time.Minute},
+			Dir:    "./plugins",
 			Limits: Limits{
 				PluginLimits: PluginLimits{
 					CallDepth: 10_000, Fuel: 2_000_000_000, HostBytes: 64 * MiB, HostCalls: 100_000, InstanceCalls: 1_000_000,

@@ -174,15 +174,15 @@ data_dir: [a, b]
 func TestSingleWorkflows(t *testing.T) {
 	got, err := load(t, `
 workflows:
-  orders: {retention: 720h}
+  orders: {retention: 720h, versions: pinned}
   a.b: {retention: 0}
   report:
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
-	month, forEver := 720*time.Hour, time.Duration(0)
-	want := map[string]Workflow{"orders": {Retention: &month}, "a.b": {Retention: &forEver}, "report": {}}
+	month, forEver, pinned := 720*time.Hour, time.Duration(0), VersionsPinned
+	want := map[string]Workflow{"orders": {Retention: &month, Versions: &pinned}, "a.b": {Retention: &forEver}, "report": {}}
 	if !reflect.DeepEqual(got.Workflows, want) {
 		t.Errorf("got %+v", got.Workflows)
 	}
@@ -191,7 +191,7 @@ workflows:
 func TestFaultsOfSingleWorkflows(t *testing.T) {
 	_, err := load(t, `workflows:
   orders: {retentoin: 1h}
-  b: {retention: -1h}
+  b: {retention: -1h, versions: newest}
   c: {retention: 30}
   d: 720h
   e: {retention: [1h]}
@@ -209,6 +209,7 @@ workflow: {}
 		{":4", `workflows.c.retention "30" is not a duration`, `"1.5s"`},
 		{":8", "workflows. is not the name of a workflow", "1 to 64 bytes"},
 		{":3", "workflows.b.retention is -1h", "use 0 or more"},
+		{":3", `workflows.b.versions "newest" is not known`, "latest, pinned"},
 	}
 	got := faultsOf(t, err)
 	if len(got) != len(want) {

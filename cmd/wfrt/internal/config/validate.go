@@ -88,6 +88,10 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	duration("outbox.linger", c.Outbox.Linger, time.Microsecond)
 	duration("outbox.retention", c.Outbox.Retention, 0)
 
+	check("plugins.canary.error_share", c.Plugins.Canary.ErrorShare > 0 && c.Plugins.Canary.ErrorShare <= 1,
+		fmt.Sprintf("is %g", c.Plugins.Canary.ErrorShare), "use a share above 0, up to 1")
+	between("plugins.canary.min_invocations", c.Plugins.Canary.MinInvocations, 1, 1_000_000)
+	duration("plugins.canary.window", c.Plugins.Canary.Window, time.Second)
 	check("plugins.dir", c.Plugins.Dir != "", "is empty", "name a folder, as in ./plugins")
 	fuel := func(key string, n uint64) {
 		check(key, leastFuel <= n && n <= mostFuel, fmt.Sprintf("is %d", n), fmt.Sprintf("use a number from %d to %d", leastFuel, uint64(mostFuel)))
@@ -169,6 +173,9 @@ func (c *Config) validate(where origin, already Faults) Faults {
 				fuel(prefix+"fuel", step.Fuel)
 			}
 			duration(prefix+"timeout", step.Timeout, 0)
+		}
+		if v := c.Workflows[name].Versions; v != nil {
+			oneOf(key+".versions", *v, VersionsLatest, VersionsPinned)
 		}
 	}
 	return faults

@@ -72,6 +72,11 @@ func (s setting) set(raw any) error {
 			return errText
 		}
 		*field = text
+	case **string:
+		if !isText {
+			return errText
+		}
+		*field = &text
 	case *bool:
 		on, err := strconv.ParseBool(fmt.Sprint(raw))
 		if err != nil {

@@ -45,6 +45,8 @@ func orNever(d time.Duration) time.Duration {
 func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 	r := &cfg.Engine.Retry
 	return host.Options{
+		ArchiveDir:      filepath.Join(cfg.DataDir, "plugins"),
+		Canary:          host.CanaryRules(cfg.Plugins.Canary),
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
 		DefaultLagAlert: cfg.Engine.LagAlert, DefaultParallelism: cfg.Engine.Parallelism,
 		DefaultRetry: runtime.Retry{
@@ -97,7 +99,7 @@ func httpOptions(opt Options, engine *runtime.Engine, plugins *host.Host, metric
 	s := &opt.Config.Server
 	return httpapi.Options{
 		AwaitMax: s.AwaitMax, Engine: engine, Hosts: names(s.Hosts), Logger: opt.Logger, MaxBody: int64(s.MaxBody),
-		Metrics: metrics.Handler(), Plugins: pluginList{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
+		Metrics: metrics.Handler(), Plugins: pluginHost{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
 	}
 }
 

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"context"
+	"errors"
 	"sync"
 
 	"github.com/wfrt/wfrt/host"
@@ -8,25 +10,113 @@ import (
 	"github.com/wfrt/wfrt/internal/telemetry"
 )
 
-// pluginList shows the host's plugins to the HTTP interface.
-type pluginList struct{ host *host.Host }
+// pluginHost is the host as the HTTP interface sees it.
+type pluginHost struct{ host *host.Host }
+
+var _ httpapi.Plugins = pluginHost{}
 
 // List implements httpapi.Plugins.
-func (l pluginList) List() []httpapi.Plugin {
+func (h pluginHost) List() []httpapi.Plugin {
 	var list []httpapi.Plugin
-	for _, p := range l.host.Plugins() {
-		list = append(list, httpapi.Plugin{
-			Name: p.Name, File: p.File, Digest: p.Digest, Version: p.Version, SDK: p.SDK, Workflows: p.Workflows,
-			State: string(p.State), Error: p.Error, Size: p.Size, LoadedAt: p.LoadedAt, Instances: p.Instances, Invocations: p.Invocations,
-		})
+	for _, p := range h.host.Plugins() {
+		list = append(list, viewPlugin(&p))
 	}
 	return list
+}
+
+// Get implements httpapi.Plugins.
+func (h pluginHost) Get(name string) (httpapi.PluginDetail, error) {
+	p, ok := h.host.Plugin(name)
+	if !ok {
+		return httpapi.PluginDetail{}, httpapi.ErrUnknownPlugin
+	}
+	return viewDetail(&p), nil
+}
+
+// Deploy implements httpapi.Plugins.
+func (h pluginHost) Deploy(ctx context.Context, d *httpapi.PluginDeployment) (httpapi.PluginDetail, error) {
+	p, err := h.host.Deploy(ctx, &host.Deployment{
+		Plugin: d.Name, Module: d.Module, Signature: d.Signature, Canary: d.Canary, Order: host.Order(d.PluginOrder),
+	})
+	return viewDetail(&p), pluginError(err)
+}
+
+// Rollback implements httpapi.Plugins.
+func (h pluginHost) Rollback(ctx context.Context, name, to string, o httpapi.PluginOrder) (httpapi.PluginDetail, error) {
+	p, err := h.host.Rollback(ctx, name, to, host.Order(o))
+	return viewDetail(&p), pluginError(err)
+}
+
+// Promote implements httpapi.Plugins.
+func (h pluginHost) Promote(ctx context.Context, name string, o httpapi.PluginOrder) (httpapi.PluginDetail, error) {
+	p, err := h.host.Promote(ctx, name, host.Order(o))
+	return viewDetail(&p), pluginError(err)
+}
+
+// Remove implements httpapi.Plugins.
+func (h pluginHost) Remove(ctx context.Context, name string, o httpapi.PluginOrder) error {
+	return pluginError(h.host.Remove(ctx, name, host.Order(o)))
+}
+
+// pluginError says in the words of the HTTP interface what the host refused.
+func pluginError(err error) error {
+	var refused *host.RefusedError
+	switch {
+	case errors.Is(err, host.ErrUnknownPlugin):
+		return httpapi.ErrUnknownPlugin
+	case errors.As(err, &refused):
+		told := &httpapi.PluginRefusedError{Detail: refused.Error()}
+		for _, l := range refused.Left {
+			told.Left = append(told.Left, httpapi.RunsLeft(l))
+		}
+		return told
+	default:
+		return err
+	}
+}
+
+func viewPlugin(p *host.Plugin) httpapi.Plugin {
+	view := httpapi.Plugin{
+		Name: p.Name, File: p.File, Digest: p.Digest, Version: p.Version, SDK: p.SDK, Workflows: p.Workflows,
+		State: string(p.State), Error: p.Error, Note: p.Note, Size: p.Size, LoadedAt: p.LoadedAt, How: string(p.How), By: p.By,
+		Instances: p.Instances, Invocations: p.Invocations, Traps: p.Traps,
+	}
+	if k := p.Canary; k != nil {
+		view.Canary = &httpapi.PluginCanary{
+			Digest: k.Digest, Percent: k.Share * 100, Since: k.Since, By: k.By, Invocations: k.Invocations, Errors: k.Errors,
+		}
+	}
+	return view
+}
+
+func viewDetail(p *host.Plugin) httpapi.PluginDetail {
+	view := httpapi.PluginDetail{Plugin: viewPlugin(p)}
+	if p.Ended != nil {
+		view.Ended = &httpapi.PluginTrial{Digest: p.Ended.Digest, At: p.Ended.At, Cause: p.Ended.Cause}
+	}
+	for i := range p.Versions {
+		v := &p.Versions[i]
+		shown := httpapi.PluginVersion{
+			Digest: v.Digest, Version: v.Version, SDK: v.SDK, Size: v.Size, State: "kept", DeployedAt: v.DeployedAt, How: string(v.How), By: v.By,
+		}
+		switch {
+		case v.Serves:
+			shown.State = "serving"
+		case p.Canary != nil && p.Canary.Digest == v.Digest:
+			shown.State = "canary"
+		case v.Needed:
+			shown.State = "needed"
+		}
+		view.Versions = append(view.Versions, shown)
+	}
+	return view
 }
 
 // swapCounter counts how often each plugin's module was replaced. Everything else that is measured of a plugin, the host counts
 // itself.
 type swapCounter struct {
 	host.NoMeter
+	metrics *telemetry.Metrics
 
 	mu    sync.Mutex
 	loads map[string]uint64 // by plugin, those that served
@@ -44,8 +134,9 @@ type pluginMeter struct {
 }
 
 // Loaded implements host.PluginMeter.
-func (m pluginMeter) Loaded(served bool) {
-	if !served {
+func (m pluginMeter) Loaded(result host.LoadResult) {
+	m.counter.metrics.PluginLoaded(m.name, string(result))
+	if result != host.LoadServed {
 		return
 	}
 	m.counter.mu.Lock()

@@ -81,10 +81,10 @@ func Run(ctx context.Context, opt Options) (err error) {
 	}
 	reloads := &reloader{opt: opt, engine: engine, metrics: metrics}
 	reloads.running.Store(cfg)
-	swaps := &swapCounter{}
+	swaps := &swapCounter{metrics: metrics}
 	hopt := hostOptions(cfg, opt.Logger)
-	hopt.InUse, hopt.Meter = inUse(ctx, store), swaps
-	hopt.OnCatalog = func(c *runtime.Catalog) { engine.SetCatalog(withRetention(c, reloads.running.Load())) }
+	hopt.Documents, hopt.Engine, hopt.Meter = store, engine, swaps
+	hopt.Adjust = func(w *runtime.Workflow) { adjust(w, reloads.running.Load()) }
 	plugins, err := host.New(hopt)
 	if err != nil {
 		return err
@@ -123,6 +123,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	})
 	beside.Go(func() { kafka.check(ctx) })
 	beside.Go(func() { reloads.follow(ctx) })
+	beside.Go(func() { plugins.Tend(ctx) })
 	if cfg.Plugins.Watch {
 		beside.Go(func() {
 			if err := plugins.Watch(ctx); err != nil {

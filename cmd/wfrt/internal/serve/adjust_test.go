@@ -1,0 +1,38 @@
+package serve
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+func TestWhatWinsAboutAWorkflow(t *testing.T) {
+	day, forEver, pinned, latest := 24*time.Hour, time.Duration(0), config.VersionsPinned, config.VersionsLatest
+	cfg := &config.Config{
+		Engine: config.Engine{Retention: time.Hour},
+		Workflows: map[string]config.Workflow{
+			"own": {Retention: &day, Versions: &pinned}, "kept": {Retention: &forEver, Versions: &latest}, "nothing said": {},
+		},
+	}
+	for _, c := range []struct {
+		name       string
+		declared   time.Duration
+		asks       bool // that its runs be pinned
+		want       time.Duration
+		wantPinned bool
+	}{
+		{"own", time.Minute, false, day, true},
+		{"kept", time.Minute, true, 0, false},
+		{"declared", time.Minute, true, time.Minute, true},
+		{"nothing said", time.Minute, false, time.Minute, false},
+		{"plain", 0, false, time.Hour, false},
+	} {
+		w := runtime.Workflow{Name: c.name, Start: "s", Retention: c.declared, Pinned: c.asks}
+		adjust(&w, cfg)
+		if w.Retention != c.want || w.Pinned != c.wantPinned || w.Start != "s" {
+			t.Errorf("%s is %+v, want a retention of %v and pinned: %v, and else what was declared", c.name, w, c.want, c.wantPinned)
+		}
+	}
+}

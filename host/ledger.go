@@ -1,0 +1,270 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// keepVersions is how many versions of a plugin are kept for a rollback, also when no run needs them.
+const keepVersions = 10
+
+// ledgerName is the document that holds the ledger; ledgerFormat the version of docs/formats.md that this code writes.
+const (
+	ledgerName   = "plugins"
+	ledgerFormat = 1
+)
+
+// ledger is what a host knows of its plugins from one start to the next: the truth about what serves, whatever lies in the
+// plugins directory. A change makes a clone, which takes the place of the old one when it is durable.
+type ledger struct {
+	Format  int                     `json:"format"`
+	Plugins map[string]*entry       `json:"plugins"`         // by name
+	Older   map[string][]definition `json:"older,omitempty"` // by workflow: earlier definitions that runs may need, the newest first
+}
+
+// entry is one plugin.
+type entry struct {
+	Active   activation     `json:"active,omitzero"`  // what serves; zero: nothing does
+	Canary   *trialEntry    `json:"canary,omitempty"` // what is on trial
+	Ended    *trialEnd      `json:"ended,omitempty"`  // the last trial that ended without a promotion
+	Seen     runtime.Digest `json:"seen,omitzero"`    // what lay in the directory when the file was last dealt with
+	Versions []version      `json:"versions"`         // in the order in which they last began to serve; each digest once
+}
+
+// activation is a module that began to serve.
+type activation struct {
+	Digest runtime.Digest `json:"digest"`
+	At     time.Time      `json:"at"`
+	How    How            `json:"how"`
+	By     string         `json:"by,omitempty"`
+}
+
+// trialEntry is a module that a share of the new runs begins on.
+type trialEntry struct {
+	Digest runtime.Digest `json:"digest"`
+	Share  float64        `json:"share"`
+	At     time.Time      `json:"at"`
+	By     string         `json:"by,omitempty"`
+}
+
+// trialEnd is a trial that ended without a promotion.
+type trialEnd struct {
+	Digest runtime.Digest `json:"digest"`
+	At     time.Time      `json:"at"`
+	Cause  string         `json:"cause"`
+}
+
+// version is a module that a plugin has had.
+type version struct {
+	Digest     runtime.Digest `json:"digest"`
+	Size       int64          `json:"size"`
+	Version    string         `json:"version,omitempty"` // as its author says
+	SDK        string         `json:"sdk,omitempty"`
+	DeployedAt time.Time      `json:"deployed_at"`
+	How        How            `json:"how"`
+	By         string         `json:"by,omitempty"`
+}
+
+// definition is which modules make a definition of a workflow.
+type definition struct {
+	Digest runtime.Digest `json:"digest"`
+	Parts  []partOf       `json:"parts"`
+}
+
+// partOf names a module of a plugin.
+type partOf struct {
+	Plugin string         `json:"plugin"`
+	Digest runtime.Digest `json:"digest"`
+}
+
+func newLedger() *ledger {
+	return &ledger{Format: ledgerFormat, Plugins: map[string]*entry{}, Older: map[string][]definition{}}
+}
+
+// decodeLedger reads what encode wrote.
+func decodeLedger(raw []byte) (*ledger, error) {
+	l := newLedger()
+	if err := json.Unmarshal(raw, l); err != nil {
+		return nil, fmt.Errorf("host: the document %q of the store is damaged: restore a backup: %w", ledgerName, err)
+	}
+	if l.Format != ledgerFormat {
+		return nil, fmt.Errorf("host: the document %q of the store has format %d, and this wfrt knows %d: run the wfrt that wrote it, "+
+			"or a newer one", ledgerName, l.Format, ledgerFormat)
+	}
+	for name, e := range l.Plugins {
+		if e == nil {
+			delete(l.Plugins, name)
+		}
+	}
+	return l, nil
+}
+
+func (l *ledger) encode() []byte {
+	raw, err := json.Marshal(l)
+	if err != nil { // strings, numbers and times of this century always encode
+		panic(err)
+	}
+	return raw
+}
+
+// clone returns a copy that shares nothing with l.
+func (l *ledger) clone() *ledger {
+	c := newLedger()
+	for name, e := range l.Plugins {
+		copied := *e
+		copied.Versions = slices.Clone(e.Versions)
+		c.Plugins[name] = &copied // a trial is never changed in place
+	}
+	for workflow, definitions := range l.Older {
+		c.Older[workflow] = slices.Clone(definitions) // nor are the parts of a definition
+	}
+	return c
+}
+
+// entry returns the entry of a plugin, made if need be.
+func (l *ledger) entry(plugin string) *entry {
+	if l.Plugins[plugin] == nil {
+		l.Plugins[plugin] = &entry{}
+	}
+	return l.Plugins[plugin]
+}
+
+// active returns the digest of what serves for a plugin; zero for nothing.
+func (l *ledger) active(plugin string) runtime.Digest {
+	if e := l.Plugins[plugin]; e != nil {
+		return e.Active.Digest
+	}
+	return runtime.Digest{}
+}
+
+// activate has a version serve. It becomes the newest of the list, and the trial of it, if there is one, is over.
+func (e *entry) activate(v *version, a activation) {
+	e.add(v)
+	e.Active = a
+	if e.Canary != nil && e.Canary.Digest == a.Digest {
+		e.Canary = nil
+	}
+}
+
+// add puts a version at the end of the list; one that is known keeps what is said of its first deployment.
+func (e *entry) add(v *version) {
+	kept := *v
+	if at := e.index(v.Digest); at >= 0 {
+		kept = e.Versions[at]
+		e.Versions = slices.Delete(e.Versions, at, at+1)
+	}
+	e.Versions = append(e.Versions, kept)
+}
+
+func (e *entry) index(d runtime.Digest) int {
+	return slices.IndexFunc(e.Versions, func(v version) bool { return v.Digest == d })
+}
+
+// previous returns the version that served before the active one, or nil.
+func (e *entry) previous() *version {
+	for i := len(e.Versions) - 1; i >= 0; i-- {
+		v := &e.Versions[i]
+		if v.Digest != e.Active.Digest && (e.Canary == nil || v.Digest != e.Canary.Digest) {
+			return v
+		}
+	}
+	return nil
+}
+
+// needs reports whether an earlier definition is made of this module of the plugin.
+func (l *ledger) needs(plugin string, d runtime.Digest) bool {
+	for _, definitions := range l.Older {
+		for _, def := range definitions {
+			if slices.Contains(def.Parts, partOf{plugin, d}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prune forgets the versions that nothing needs and that are not among the newest keepVersions, and the plugins of which
+// nothing is left.
+func (l *ledger) prune() {
+	for name, e := range l.Plugins {
+		surplus := len(e.Versions) - keepVersions
+		e.Versions = slices.DeleteFunc(e.Versions, func(v version) bool {
+			if surplus <= 0 || v.Digest == e.Active.Digest || e.Canary != nil && e.Canary.Digest == v.Digest || l.needs(name, v.Digest) {
+				return false
+			}
+			surplus--
+			return true
+		})
+		if e.Active == (activation{}) && e.Seen == (runtime.Digest{}) && e.Canary == nil && len(e.Versions) == 0 {
+			delete(l.Plugins, name)
+		}
+	}
+	for workflow, definitions := range l.Older {
+		if len(definitions) == 0 {
+			delete(l.Older, workflow)
+		}
+	}
+}
+
+// digests returns those of all versions.
+func (l *ledger) digests() map[runtime.Digest]bool {
+	all := make(map[runtime.Digest]bool)
+	for _, e := range l.Plugins {
+		for i := range e.Versions {
+			all[e.Versions[i].Digest] = true
+		}
+	}
+	return all
+}
+
+// loaded returns the modules that have to be loaded: those that serve, those on trial and those of earlier definitions.
+func (l *ledger) loaded() map[partOf]bool {
+	all := make(map[partOf]bool)
+	for name, e := range l.Plugins {
+		if e.Active.Digest != (runtime.Digest{}) {
+			all[partOf{name, e.Active.Digest}] = true
+		}
+		if e.Canary != nil {
+			all[partOf{name, e.Canary.Digest}] = true
+		}
+	}
+	for _, definitions := range l.Older {
+		for _, def := range definitions {
+			for _, p := range def.Parts {
+				all[p] = true
+			}
+		}
+	}
+	return all
+}
+
+// servesAs reports whether the catalogs of both ledgers are the same.
+func (l *ledger) servesAs(other *ledger) bool {
+	shape := func(l *ledger) string {
+		c := l.clone()
+		for name, e := range c.Plugins {
+			c.Plugins[name] = &entry{Active: activation{Digest: e.Active.Digest}, Canary: e.Canary}
+			if e.Active == (activation{}) {
+				delete(c.Plugins, name)
+			}
+		}
+		return string(c.encode())
+	}
+	return shape(l) == shape(other)
+}
+
+// keep puts a definition before the earlier ones of its workflow, once.
+func (l *ledger) keep(workflow string, def definition) {
+	l.Older[workflow] = append([]definition{def}, l.without(workflow, def.Digest)...)
+}
+
+// drop removes a definition from the earlier ones.
+func (l *ledger) drop(workflow string, d runtime.Digest) { l.Older[workflow] = l.without(workflow, d) }
+
+func (l *ledger) without(workflow string, d runtime.Digest) []definition {
+	return slices.DeleteFunc(slices.Clone(l.Older[workflow]), func(def definition) bool { return def.Digest == d })
+}
