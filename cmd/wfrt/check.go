@@ -48,7 +48,7 @@ func (a *app) check(ctx context.Context, path string, trusted []string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return &failure{exitNotFound, fmt.Errorf("there is no file %s", path), "name a module (*.wasm) or a configuration file (*.yaml)"}
 	case err != nil:
-		return err
+		return &failure{exitNotFound, err, "name a module (*.wasm) or a configuration file (*.yaml)"}
 	case !module && len(trusted) > 0:
 		return usage("leave --key out", "%s is a configuration file, which has no signature", path)
 	case !module:

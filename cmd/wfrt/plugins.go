@@ -61,7 +61,7 @@ func (a *app) newPluginsAwait() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			module, err := os.ReadFile(args[0])
 			if err != nil {
-				return err
+				return &failure{exitNotFound, err, "name the module that was built, as in greet.wasm"}
 			}
 			c, err := a.client()
 			if err != nil {

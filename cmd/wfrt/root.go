@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -39,7 +40,10 @@ func newRoot(std streams) *cobra.Command {
 		},
 	}
 	root.SuggestionsMinimumDistance = 1
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &failure{code: exitUsage, err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		what, _, _ := strings.Cut(err.Error(), ": strconv.") // how Go parses numbers helps nobody
+		return &failure{code: exitUsage, err: errors.New(what)}
+	})
 	root.PersistentFlags().StringVar(&a.output, "output", "table", "`table` for people, json for programs")
 	root.AddGroup(&cobra.Group{ID: "plugin", Title: "Plugins:"}, &cobra.Group{ID: "server", Title: "The server:"},
 		&cobra.Group{ID: "client", Title: "Runs, on a server:"})
@@ -61,6 +65,10 @@ func newRoot(std streams) *cobra.Command {
 	version := a.newVersion()
 	checkArgs(version)
 	root.AddCommand(version)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		checkArgs(completion)
+	}
 	root.Args = noSuchCommand
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	return root
