@@ -24,6 +24,8 @@ type guest struct {
 	startsWith []byte // the body of a start function
 	exportAlso string // one more name for wfrt_manifest
 	table      []byte // the content of the table section; nil: there is none
+	globals    []byte // the content of the global section; nil: there is none
+	warm       []byte // the body of wfrt_warm; nil: there is none
 }
 
 const (
@@ -140,6 +142,9 @@ func (g guest) bytes() []byte {
 	if g.initialize != nil {
 		define("_initialize", "", "", g.initialize)
 	}
+	if g.warm != nil {
+		define("wfrt_warm", "", "", g.warm)
+	}
 	start := -1
 	if g.startsWith != nil {
 		start = define("", "", "", g.startsWith)
@@ -158,6 +163,9 @@ func (g guest) bytes() []byte {
 	}
 	if !g.noMemory {
 		file = append(file, section(5, vector(append([]byte{0x00}, uleb(uint64(g.memory))...)))...)
+	}
+	if g.globals != nil {
+		file = append(file, section(6, g.globals)...)
 	}
 	file = append(file, section(7, vector(exports...))...)
 	if start >= 0 {

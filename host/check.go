@@ -50,7 +50,7 @@ func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	}
 	report := &Report{
 		File: file, Digest: m.digest.String(), Size: m.size, Manifest: m.manifest,
-		MemoryBytes: int64(m.pool.idle[0].guest.Memory().Size()),
+		MemoryBytes: m.initialized,
 	}
 	m.retire()
 	m.freeWhenDrained()

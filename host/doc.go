@@ -22,6 +22,8 @@
 //	fuel.go        what a guest computes is counted, and bounded
 //	turns.go       guests that compute for long take turns
 //	memory.go      the memory of all instances together is bounded
+//	snapshot.go    with the isolation fresh every invocation begins with the same state
+//	freeze_*.go    how a snapshot of memory is kept, by system
 //	instance.go    one memory, and what host functions know of the call under way
 //	fields.go      the host functions of sdk/abi: field_read, field_write, log
 //	trigger.go     the host function by which a handler asks for a run of another workflow

@@ -181,7 +181,7 @@ func (i *instance) outputLimit(field abi.Field) (int, bool) {
 		case abi.FieldDelay, abi.FieldDue:
 			return math.MaxInt32, true // its length is checked when the code asks for it
 		}
-	case phaseInitialize:
+	case phaseInitialize, phaseWarm:
 	}
 	return 0, false
 }

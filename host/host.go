@@ -26,8 +26,9 @@ type Host struct {
 	options Options // but for what is tunable
 	began   time.Time
 	catalog atomic.Pointer[runtime.Catalog]
-	memory  *budget                 // of the instances of all modules
-	turns   *turns                  // of guests that compute for long
+	memory  *budget // of the instances of all modules
+	turns   *turns  // of guests that compute for long
+	freeze  func([]byte) (image, error)
 	folders *folders                // of the compiled forms of modules on disk
 	archive *archive                // of the bytes of modules
 	tuned   atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
@@ -70,7 +71,7 @@ func New(options Options) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
+		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(), freeze: freeze,
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, archive: &archive{dir: options.ArchiveDir},
 		failing: make(chan string, 1), plugins: make(map[string]*plugin), modules: make(map[partOf]*module), ledger: newLedger(),
 	}

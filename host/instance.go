@@ -30,7 +30,8 @@ type instance struct {
 	call    call
 	fuel    fuel
 	logs    logs
-	calls   int // invocations that have ended
+	calls   int                 // invocations that have ended
+	globals []api.MutableGlobal // of a module with a snapshot, in the order of module.globals
 }
 
 var _ context.Context = (*instance)(nil)
@@ -58,6 +59,7 @@ type phase uint8
 const (
 	phaseInitialize phase = iota
 	phaseManifest
+	phaseWarm
 	phaseInvoke
 )
 
@@ -121,6 +123,14 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 		return nil, &guestError{during: "instantiate", limit: limit, text: "no memory is left for another instance of " + m.file +
 			": the instances of all plugins together are at the limit of " + m.host.memory.String() + "; it is tried again"}
 	}
+	if m.snapshot != nil {
+		space, err := m.snapshot.image.space(m.limits.MemoryBytes)
+		if err != nil {
+			i.memory.Free()
+			return nil, &guestError{during: "instantiate", text: "no memory can be mapped for another instance of " + m.file + ": " + err.Error()}
+		}
+		i.memory.space = space
+	}
 	i.value = i.memory.during(context.Background()).Value
 	i.begin(phaseInitialize, ctx.Done())
 	defer i.end()
@@ -134,6 +144,13 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 	i.guest, i.invoke = guest, guest.ExportedFunction(abi.ExportInvoke)
 	i.fuel.find(guest)
 	m.meter.Instances(1)
+	if m.snapshot != nil {
+		if err := i.stamp(); err != nil {
+			i.close()
+			return nil, err
+		}
+		return i, nil
+	}
 	if initialize := guest.ExportedFunction(abi.ExportInitialize); initialize != nil {
 		if err := initialize.CallWithStack(i, nil); err != nil {
 			err = i.explain(ctx, abi.ExportInitialize, err)
@@ -148,7 +165,7 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 func (i *instance) reusable() bool {
 	limits := &i.module.limits
 	i.calls++
-	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes
+	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes && i.renew()
 }
 
 // close frees the instance. Only its owner calls it, when no call is under way.

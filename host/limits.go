@@ -207,9 +207,9 @@ type Isolation string
 // Isolations.
 const (
 	// IsolationPooled leaves the memory of an instance as the last invocation left it.
-	IsolationPooled Isolation = "pooled"
+	IsolationPooled Isolation = abi.IsolationPooled
 	// IsolationFresh gives every invocation the module's state as it was before the first.
-	IsolationFresh Isolation = "fresh"
+	IsolationFresh Isolation = abi.IsolationFresh
 )
 
 // Override is what the operator says of one plugin.

@@ -79,6 +79,9 @@ func (c *manifestCheck) manifest(m *abi.Manifest) {
 	if len(m.Workflows) == 0 {
 		c.fault("it has no workflow; register at least one")
 	}
+	if m.Isolation != "" && m.Isolation != abi.IsolationFresh && m.Isolation != abi.IsolationPooled {
+		c.fault("it wishes the isolation %.32q; say fresh or pooled", m.Isolation)
+	}
 	seen := make(map[string]bool)
 	handlers, schedules := 0, 0
 	for i := range m.Workflows {

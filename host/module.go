@@ -22,16 +22,21 @@ import (
 // module is the compiled form of one module file, with its instances. It has a wazero runtime and engine of its own:
 // closing it touches no other module, even one of the same bytes, and its memory limit is its own.
 type module struct {
-	host     *Host
-	name     string // the file's name without ".wasm"
-	file     string // the file's name
-	digest   runtime.Digest
-	size     int64
-	manifest *abi.Manifest
-	raw      []byte // of the file, until it is in the archive
-	meter    PluginMeter
-	limits   Limits
-	pool     *pool
+	host         *Host
+	name         string // the file's name without ".wasm"
+	file         string // the file's name
+	digest       runtime.Digest
+	size         int64
+	manifest     *abi.Manifest
+	raw          []byte // of the file, until it is in the archive
+	meter        PluginMeter
+	initialized  int64 // bytes of memory of the first instance, when it had told its manifest
+	limits       Limits
+	isolation    Isolation
+	globals      []rewrite.Global // of the guest, that a snapshot has
+	unrestorable string           // why there can be no snapshot; "": there can be one
+	snapshot     *snapshot        // nil but with IsolationFresh
+	pool         *pool
 
 	wazero   wazero.Runtime
 	cache    wazero.CompilationCache
@@ -77,6 +82,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	if err != nil {
 		return nil, err
 	}
+	m.globals, m.unrestorable = rewritten.Globals, rewritten.Unrestorable
 	if err := m.compile(ctx, rewritten.Binary); err != nil {
 		return nil, err
 	}
@@ -101,8 +107,16 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		first.close()
 		return nil, err
 	}
+	m.initialized = int64(first.guest.Memory().Size())
 	m.caps.Store(newCapabilities(m.name, m.manifest, h.options.Grants[m.name]))
-	m.pool.idle = append(m.pool.idle, first) // warm: the first invocation finds it
+	if m.isolation = isolationOf(own.Isolation, m.manifest); m.isolation == IsolationFresh {
+		if first, err = m.renewed(ctx, first); err != nil {
+			return nil, err
+		}
+	}
+	if first != nil {
+		m.pool.idle = append(m.pool.idle, first) // warm: the first invocation finds it
+	}
 	h.memory.enter(m.pool)
 	return m, nil
 }
@@ -130,6 +144,7 @@ func (m *module) free(ctx context.Context) {
 		c.close()
 	}
 	m.discard(ctx)
+	m.forget()
 	m.host.folders.leave(m.digest)
 }
 
@@ -243,6 +258,7 @@ func (m *module) checkExports() error {
 	want(abi.ExportInitialize, false, nil, nil)
 	want(abi.ExportManifest, true, nil, nil)
 	want(abi.ExportInvoke, true, i32, i32)
+	want(abi.ExportWarm, false, nil, nil)
 	if _, ok := m.compiled.ExportedMemories()[abi.ExportMemory]; !ok {
 		faults = append(faults, fmt.Errorf("it does not export a memory as %q", abi.ExportMemory))
 	}

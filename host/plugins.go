@@ -27,26 +27,28 @@ const (
 
 // Plugin is what people see of one plugin: a copy, taken at one moment.
 type Plugin struct {
-	Name        string // the file's name without ".wasm"
-	File        string // the file's name
-	State       State
-	Error       string    // what is wrong, and what to do; "" when nothing is
-	Note        string    // what is worth knowing and not wrong; may be ""
-	Digest      string    // of the module that serves, else of the one that was refused; 64 hexadecimal digits, or ""
-	Size        int64     // of that module's file, in bytes
-	Version     string    // of that module, as its author says; may be ""
-	SDK         string    // what that module was made with; may be ""
-	Workflows   []string  // that the module carries a part of, in alphabetical order
-	LoadedAt    time.Time // when it began to serve; zero when nothing does
-	How         How       // in what way it came to serve
-	By          string    // who had it serve, as they said; may be ""
-	Instances   int       // that exist now, of all its modules
-	Invocations uint64    // since the process began, by all modules that the plugin has had
-	Traps       uint64    // those of them that the guest did not survive
-	Fuel        uint64    // used since the process began, likewise
-	Canary      *Canary   // what is on trial; nil: nothing
-	Ended       *Ended    // the last trial that ended without a promotion; nil: none did
-	Versions    []Version // that can serve again, the newest first
+	Name         string // the file's name without ".wasm"
+	File         string // the file's name
+	State        State
+	Error        string    // what is wrong, and what to do; "" when nothing is
+	Note         string    // what is worth knowing and not wrong; may be ""
+	Digest       string    // of the module that serves, else of the one that was refused; 64 hexadecimal digits, or ""
+	Size         int64     // of that module's file, in bytes
+	Version      string    // of that module, as its author says; may be ""
+	SDK          string    // what that module was made with; may be ""
+	Workflows    []string  // that the module carries a part of, in alphabetical order
+	LoadedAt     time.Time // when it began to serve; zero when nothing does
+	How          How       // in what way it came to serve
+	By           string    // who had it serve, as they said; may be ""
+	Instances    int       // that exist now, of all its modules
+	Isolation    Isolation // of that module
+	Unrestorable string    // why each of its invocations makes an instance of its own, with IsolationFresh; "": it does not
+	Invocations  uint64    // since the process began, by all modules that the plugin has had
+	Traps        uint64    // those of them that the guest did not survive
+	Fuel         uint64    // used since the process began, likewise
+	Canary       *Canary   // what is on trial; nil: nothing
+	Ended        *Ended    // the last trial that ended without a promotion; nil: none did
+	Versions     []Version // that can serve again, the newest first
 
 	// Exceeded is how often an invocation exceeded a limit, likewise, by the name of its key in plugins.limits. It has every limit.
 	Exceeded map[string]uint64
@@ -142,6 +144,9 @@ func (h *Host) describe(p *plugin) Plugin {
 		view.Digest, view.Size = m.digest.String(), m.size
 		view.Version, view.SDK = m.manifest.Version, m.manifest.SDK
 		view.Workflows = workflowNames(m.manifest)
+		if view.Isolation = m.isolation; m.isolation == IsolationFresh {
+			view.Unrestorable = m.unrestorable
+		}
 	}
 	for key, loaded := range h.modules {
 		if key.Plugin == name {

@@ -3,6 +3,7 @@ package sdk
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"unsafe"
 
@@ -36,6 +37,12 @@ var call = guest.NewCall(server{})
 
 //go:wasmexport wfrt_invoke
 func wfrtInvoke(id int32) int32 { return int32(guest.Default.Invoke(call, id)) }
+
+//go:wasmexport wfrt_warm
+func wfrtWarm() {
+	guest.Default.Warm(call)
+	runtime.GC() // what is left of the initialisation would be collected by one of the next invocations, and by each that is fresh
+}
 
 // wfrtManifest says what the plugin is. Mistakes of its registration go to stderr and end the instance, which the host
 // reports as the reason why it refuses the module; a panic would put a stack trace below them.

@@ -29,6 +29,12 @@ func newWorkflow[O any, S ~string](p *guest.Plugin, name string) *Workflow[O, S]
 	return &Workflow[O, S]{part: p.Workflow(name)}
 }
 
+// Fresh asks for a fresh state: every invocation of the plugin then begins with its memory as it was when all variables and init
+// functions were done, and nothing that an invocation leaves in memory reaches another. Call it from an init function. The
+// operator may decide otherwise (plugins.overrides.PLUGIN.isolation). What was random in the memory then, such as the seed of
+// math/rand or the order of maps, repeats in every invocation; crypto/rand does not.
+func Fresh() { guest.Default.Isolate(abi.IsolationFresh) }
+
 // Name returns the workflow's name.
 func (w *Workflow[O, S]) Name() string { return w.part.Name() }
 

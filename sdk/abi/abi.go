@@ -26,6 +26,7 @@ const (
 	ExportInitialize = "_initialize"   // optional; () called once per instance before anything else
 	ExportManifest   = "wfrt_manifest" // (): writes FieldManifest
 	ExportInvoke     = "wfrt_invoke"   // (handler i32) → i32: a Code
+	ExportWarm       = "wfrt_warm"     // optional; () called once per module with IsolationFresh, after ExportManifest
 )
 
 // ReservedExportPrefix begins names that only the host may add to a module.
@@ -176,12 +177,19 @@ type Manifest struct {
 	Version   string     `json:"version,omitempty"` // the author's own version of the plugin; any text
 	Workflows []Workflow `json:"workflows"`         // at least one
 
+	Isolation    string        `json:"isolation,omitempty"`    // what its author wishes: IsolationFresh or IsolationPooled; "": the latter
 	Capabilities *Capabilities `json:"capabilities,omitempty"` // what the module asks for; absent: nothing
 
 	// SelfTest is the ID of a function by which the module tests itself, before it serves: it answers CodeDone, or an error with
 	// its reason. It is no handler of a workflow; no other handler has its ID. Absent: there is none.
 	SelfTest *int32 `json:"self_test,omitempty"`
 }
+
+// Isolations: what one invocation may find of the last in its instance.
+const (
+	IsolationFresh  = "fresh"  // every invocation begins with the state that the module had before the first
+	IsolationPooled = "pooled" // an invocation finds the memory as the last one in the instance left it
+)
 
 // Workflow is the part of one workflow that a module carries. Several modules may each carry a part of the same workflow.
 type Workflow struct {

@@ -49,7 +49,7 @@ func TestSpecification(t *testing.T) {
 	for _, name := range []string{abi.FuncFieldRead, abi.FuncFieldWrite, abi.FuncLog, abi.FuncTrigger, abi.FuncHTTPSend} {
 		wantRow(t, spec, "| `"+name+"` |")
 	}
-	for _, name := range []string{abi.ExportMemory, abi.ExportInitialize, abi.ExportManifest, abi.ExportInvoke} {
+	for _, name := range []string{abi.ExportMemory, abi.ExportInitialize, abi.ExportManifest, abi.ExportInvoke, abi.ExportWarm} {
 		wantRow(t, spec, "| `"+strings.TrimSpace(name)+"` |")
 	}
 	wantRow(t, spec, fmt.Sprintf("| a name | %d bytes |", abi.MaxNameBytes))

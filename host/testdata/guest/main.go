@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	mathrand "math/rand/v2"
 	"os"
 	"time"
 	"unsafe"
@@ -79,6 +80,11 @@ func invoke(int32) int32 {
 		var b [4]byte
 		rand.Read(b[:])
 		result = fmt.Sprintf("%x", b)
+	case "remember":
+		remembered++
+		result = fmt.Sprint(remembered)
+	case "shuffle":
+		result = fmt.Sprint(mathrand.Int64())
 	case "world":
 		_, err := os.ReadFile("/etc/passwd")
 		result = fmt.Sprint(len(os.Args), len(os.Environ()), err != nil)
@@ -89,6 +95,8 @@ func invoke(int32) int32 {
 	write(65, "done")
 	return 1
 }
+
+var remembered int
 
 func recurse(n int) int {
 	var frame [1024]byte

@@ -17,6 +17,8 @@ import (
 type Plugin struct {
 	workflows []*Workflow
 	handlers  []Invoke // a handler's ID is its index
+	warmers   []func(c *Call)
+	isolation string // that the author wishes; "": none
 	asks      abi.Capabilities
 	faults    []error // in asks
 }
@@ -188,9 +190,22 @@ func (p *Plugin) Invoke(c *Call, id int32) abi.Code {
 	return p.handlers[id](c, &c.kept[id])
 }
 
+// Isolate has the author's wish of an isolation.
+func (p *Plugin) Isolate(isolation string) { p.isolation = isolation }
+
+// WhenWarm registers what Warm does. It must have no effect but in memory.
+func (w *Workflow) WhenWarm(do func(c *Call)) { w.plugin.warmers = append(w.plugin.warmers, do) }
+
+// Warm does once what every first invocation would: it makes the tables and buffers that invocations reuse.
+func (p *Plugin) Warm(c *Call) {
+	for _, do := range p.warmers {
+		do(c)
+	}
+}
+
 // Manifest returns what the plugin is, or all mistakes of its registration, one a line.
 func (p *Plugin) Manifest(sdk, version string) (*abi.Manifest, error) {
-	m := &abi.Manifest{ABI: abi.Version, SDK: sdk, Version: version}
+	m := &abi.Manifest{ABI: abi.Version, SDK: sdk, Version: version, Isolation: p.isolation}
 	var faults []error
 	if !reflect.ValueOf(p.asks).IsZero() {
 		m.Capabilities = &p.asks
