@@ -70,7 +70,7 @@ func handlersByKind(m *abi.Manifest) []Handlers {
 	var lists []Handlers
 	for i := range m.Workflows {
 		w := &m.Workflows[i]
-		for kind := runtime.HandlerStep; kind <= runtime.HandlerFilter; kind++ {
+		for kind := runtime.HandlerStep; kind <= runtime.HandlerConnector; kind++ {
 			list := Handlers{Workflow: w.Name, Kind: kind.String()}
 			for j := range w.Handlers {
 				if h := &w.Handlers[j]; h.Kind == list.Kind {

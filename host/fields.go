@@ -51,6 +51,9 @@ func (i *instance) input(field abi.Field) ([]byte, bool) {
 		return nil, false
 	}
 	in := i.call.in
+	if in.Message != nil && (field == abi.FieldObject || field == abi.FieldForeignID) {
+		return nil, false // there is no run yet
+	}
 	switch field {
 	case abi.FieldObject:
 		return in.Record.Object, true
@@ -74,6 +77,9 @@ func (i *instance) input(field abi.Field) ([]byte, bool) {
 		}
 		return i.time(in.Slot), true
 	default:
+		if in.Message != nil {
+			return i.messageInput(field)
+		}
 		return i.runInput(field)
 	}
 }
@@ -153,6 +159,8 @@ func fieldWrite(i *instance, guest api.Module, stack []uint64) {
 		c.due, c.dueErr = parseDue(value)
 	case abi.FieldManifest:
 		c.manifest = append([]byte(nil), value...)
+	default:
+		i.act(field, value)
 	}
 }
 
@@ -180,6 +188,8 @@ func (i *instance) outputLimit(field abi.Field) (int, bool) {
 			return math.MaxInt32, true // beyond maxReason it is cut
 		case abi.FieldDelay, abi.FieldDue:
 			return math.MaxInt32, true // its length is checked when the code asks for it
+		default:
+			return i.actionLimit(field)
 		}
 	case phaseInitialize, phaseWarm:
 	}

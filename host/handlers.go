@@ -15,7 +15,7 @@ const longestWait = 100 * 365 * 24 * time.Hour
 
 // handlerKind returns the runtime's kind of that name, or false.
 func handlerKind(name string) (runtime.HandlerKind, bool) {
-	for k := runtime.HandlerStep; k <= runtime.HandlerFilter; k++ {
+	for k := runtime.HandlerStep; k <= runtime.HandlerConnector; k++ {
 		if k.String() == name {
 			return k, true
 		}
@@ -40,7 +40,7 @@ func describe(h *abi.Handler) string {
 		return fmt.Sprintf("the step of %.80q", h.Status)
 	case abi.KindCallback, abi.KindTimeout, abi.KindTimer:
 		return fmt.Sprintf("the %s %.80q of %.80q", h.Kind, h.Name, h.Status)
-	case abi.KindHook, abi.KindFilter:
+	case abi.KindHook, abi.KindFilter, abi.KindConnector:
 		return fmt.Sprintf("the %s %.80q", h.Kind, h.Name)
 	case abi.KindErase:
 		return "the erase function"

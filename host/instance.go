@@ -75,6 +75,7 @@ type call struct {
 
 	newObject bool // out.Object holds what the guest wrote
 	newStatus string
+	action    string // of a connector's function
 	reason    string
 	delay     time.Duration
 	delayErr  string // what is wrong with the delay, or ""

@@ -156,7 +156,7 @@ func answers(kind runtime.HandlerKind, code abi.Code) bool {
 	case abi.CodeDone:
 		return !kind.Moves()
 	case abi.CodeSkip:
-		return kind.Moves() || kind == runtime.HandlerTimer || kind == runtime.HandlerFilter
+		return kind.Moves() || kind == runtime.HandlerTimer || kind == runtime.HandlerFilter || kind == runtime.HandlerConnector
 	default:
 		return kind.Moves()
 	}
@@ -179,6 +179,12 @@ func (c *call) finished() bool {
 		}
 		c.out.Due = c.due
 	case runtime.HandlerErase, runtime.HandlerFilter:
+	case runtime.HandlerConnector:
+		c.newObject = false
+		if cause := c.acts(); cause != "" {
+			c.wrong(runtime.OutcomePermanent, cause)
+			return false
+		}
 	default:
 		c.newObject = false
 	}

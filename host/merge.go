@@ -91,6 +91,7 @@ type assembly struct {
 	terminal  map[string]*part // status → who declared it terminal first
 	hooks     map[string]*part // name → whose it is
 	schedules map[string]*part // name → whose it is
+	connects  map[string]*part // name of a connector's function → whose it is
 	eraser    *part            // who has the erase function
 	start     string           // as a part declares it
 	starter   *part            // that part
@@ -104,7 +105,7 @@ type piece struct {
 func newAssembly(workflow string) *assembly {
 	return &assembly{
 		name: workflow, owners: make(map[string]*part), terminal: make(map[string]*part), hooks: make(map[string]*part),
-		schedules: make(map[string]*part),
+		schedules: make(map[string]*part), connects: make(map[string]*part),
 	}
 }
 
@@ -121,6 +122,8 @@ func (a *assembly) add(p *part, w *abi.Workflow) error {
 			a.hooks[h.Name] = p
 		case h.Kind == abi.KindErase:
 			a.eraser = p
+		case h.Kind == abi.KindConnector:
+			a.connects[h.Name] = p
 		}
 	}
 	for _, status := range w.Terminal {
@@ -177,6 +180,10 @@ func (a *assembly) handlerContradiction(h *abi.Handler) (other *part, cause stri
 	case h.Kind == abi.KindHook:
 		if other = a.hooks[h.Name]; other != nil {
 			return other, fmt.Sprintf("the hook %q is already in %s: give one of the two another name", h.Name, other.file)
+		}
+	case h.Kind == abi.KindConnector:
+		if other = a.connects[h.Name]; other != nil {
+			return other, fmt.Sprintf("the connector %q is already in %s: give one of the two another name", h.Name, other.file)
 		}
 	case h.Kind == abi.KindErase:
 		if other = a.eraser; other != nil {
@@ -298,6 +305,8 @@ func (p *piece) join(w *runtime.Workflow, d defaults) {
 			w.Hooks = append(w.Hooks, made)
 		case runtime.HandlerErase:
 			w.Erase = made
+		case runtime.HandlerConnector:
+			w.Connects = append(w.Connects, made)
 		case runtime.HandlerTimer, runtime.HandlerFilter: // what they belong to has them
 		}
 	}

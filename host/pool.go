@@ -54,7 +54,7 @@ func newPool(size int, clock runtime.Clock) *pool {
 // places returns those in which handlers of the kind are invoked.
 func (p *pool) places(kind runtime.HandlerKind) places {
 	switch kind {
-	case runtime.HandlerHook, runtime.HandlerErase, runtime.HandlerFilter:
+	case runtime.HandlerHook, runtime.HandlerErase, runtime.HandlerFilter, runtime.HandlerConnector:
 		return p.side
 	default:
 		return p.runs

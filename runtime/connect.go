@@ -103,6 +103,20 @@ type ConnectorCounts struct {
 // ErrUnknownConnector says that there is no connector of that name.
 var ErrUnknownConnector = errors.New("there is no such connector; connectors are defined in the configuration")
 
+// ErrNotParked says that no message is parked at that place.
+var ErrNotParked = fmt.Errorf("no such message is parked: %w", ErrNotFound)
+
+// MappingError says that nothing could be made of a message.
+type MappingError struct {
+	Place string // of the message: "northwind.orders, partition 2, offset 17"
+	Cause error
+}
+
+func (e *MappingError) Error() string { return e.Place + ": " + e.Cause.Error() }
+
+// Unwrap returns the cause.
+func (e *MappingError) Unwrap() error { return e.Cause }
+
 // Connectors returns the state of each connector, by name.
 func (e *Engine) Connectors() []ConnectorStatus {
 	all := make([]ConnectorStatus, len(e.connectors))
@@ -135,7 +149,7 @@ func (e *Engine) Parked(ctx context.Context, connector string, after Origin, lim
 }
 
 // Redrive tries a parked message again, once. When it returns nil the message has taken effect and is no longer parked. It returns
-// ErrNotFound, ErrUnknownConnector, the errors of Trigger and Callback, or what the mapping said; then the message stays parked.
+// ErrNotParked, ErrUnknownConnector, a *MappingError, or the errors of Trigger and Callback; then the message stays parked.
 func (e *Engine) Redrive(ctx context.Context, o Origin) error {
 	if err := e.accepting(); err != nil {
 		return err
@@ -143,9 +157,9 @@ func (e *Engine) Redrive(ctx context.Context, o Origin) error {
 	// One at a time: between the effect, which leaves a receipt in its shard, and the removal of receipt and message no other may come.
 	e.redriving.Lock()
 	defer e.redriving.Unlock()
-	parked, err := e.store.ParkedMessage(o)
+	parked, err := e.parkedMessage(ctx, o)
 	if err != nil {
-		return e.afterObserved(ctx, e.shards[o.Home(len(e.shards))], err)
+		return err
 	}
 	c := e.connector(o.Connector)
 	if c == nil {
@@ -154,7 +168,7 @@ func (e *Engine) Redrive(ctx context.Context, o Origin) error {
 	m := parked.message()
 	action, err := c.mapped(ctx, &m, 1)
 	if err != nil {
-		return fmt.Errorf("runtime: redrive %s: %w", m.place(), err)
+		return &MappingError{Place: m.place(), Cause: err}
 	}
 	receipt := o
 	receipt.Redriven = true
@@ -173,15 +187,15 @@ func (e *Engine) Redrive(ctx context.Context, o Origin) error {
 	return s.put(&Batch{DropReceipt: &receipt})
 }
 
-// DropParked removes a parked message that nobody wants any more. It returns ErrNotFound.
+// DropParked removes a parked message that nobody wants any more. It returns ErrNotParked.
 func (e *Engine) DropParked(ctx context.Context, o Origin) error {
 	if err := e.accepting(); err != nil {
 		return err
 	}
 	e.redriving.Lock()
 	defer e.redriving.Unlock()
-	if _, err := e.store.ParkedMessage(o); err != nil {
-		return e.afterObserved(ctx, e.shards[o.Home(len(e.shards))], err)
+	if _, err := e.parkedMessage(ctx, o); err != nil {
+		return err
 	}
 	receipt := o
 	receipt.Redriven = true
@@ -195,6 +209,17 @@ func (e *Engine) DropParked(ctx context.Context, o Origin) error {
 		}
 	}
 	return e.unpark(ctx, o)
+}
+
+func (e *Engine) parkedMessage(ctx context.Context, o Origin) (Parked, error) {
+	parked, err := e.store.ParkedMessage(o)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrNotParked
+	}
+	if err != nil {
+		err = e.afterObserved(ctx, e.shards[o.Home(len(e.shards))], err)
+	}
+	return parked, err
 }
 
 // unpark removes a parked message, durably.

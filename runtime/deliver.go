@@ -25,11 +25,11 @@ const (
 // another member.
 func (c *connector) do(p *partition, it *item) bool {
 	e, m := c.engine, &it.message
-	began := e.now()
-	for attempt := uint32(1); ; attempt++ {
+	began, attempt, held := e.now(), uint32(1), uint32(0)
+	for {
 		v, wait, err := c.attempt(p, it, attempt)
 		if wait < 0 {
-			wait = refusedRetry().Wait(attempt, e.share())
+			wait = refusedRetry().Wait(attempt+held, e.share())
 			if v == verdictAgain && e.now().Add(wait).Sub(began) > c.Patience {
 				v = verdictPark
 			}
@@ -41,10 +41,14 @@ func (c *connector) do(p *partition, it *item) bool {
 			return false
 		case verdictPark:
 			return c.park(p, m, attempt, err)
-		case verdictAgain, verdictHold:
+		case verdictAgain:
+			attempt++
+		case verdictHold: // it is no attempt, and costs no patience
+			held++
+			began = e.now()
 		}
 		c.counts.retried.Add(1)
-		if attempt == 1 || v == verdictHold && attempt%60 == 0 {
+		if attempt+held == 2 || held > 0 && held%60 == 0 {
 			e.opt.Logger.Warn("a message is refused and tried again", "connector", c.Name, "topic", m.Topic, "partition", m.Partition,
 				"offset", m.Offset, "error", err)
 		}

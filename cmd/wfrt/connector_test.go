@@ -16,6 +16,7 @@ import (
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
+	"github.com/wfrt/wfrt/internal/httpapi"
 )
 
 const ordersTopic = "northwind.orders"
@@ -24,7 +25,7 @@ const ordersTopic = "northwind.orders"
 const connectorsFile = `
 kafka: {brokers: %q}
 connectors:
-  orders: {topics: northwind.orders, action: trigger, workflow: orders, foreign_id: value.order_id}
+  orders: {topics: northwind.orders, action: trigger, workflow: orders, foreign_id: value.order_id, window: 4, parallelism: 1}
 `
 
 // TestKilledServerTakesEachMessageOnce produces the orders to a topic while the server that takes them is killed again and again.
@@ -34,12 +35,14 @@ func TestKilledServerTakesEachMessageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	takeOrders(t, cluster.ListenAddrs(), 4, nil)
+	takeOrders(t, cluster.ListenAddrs(), 2, nil, nil)
 }
 
 // takeOrders produces the orders to a topic that is there, kills the server so many times in between, calls between (nil: nothing)
-// after each part, and checks what has become of the orders.
-func takeOrders(t *testing.T, brokers []string, kills int, between func(part int)) {
+// after each part, and checks what has become of the orders. At the end it calls published (nil: nothing) with their runs, while
+// the server still serves.
+func takeOrders(t *testing.T, brokers []string, kills int, between func(part int), published func(runs []httpapi.Run)) {
+	t.Helper()
 	dir := t.TempDir()
 	err := compile.Module(t.Context(), compile.Options{
 		Dir: "../../plugins/orders", Out: filepath.Join(dir, "plugins", "orders.wasm"), Messages: t.Output(),
@@ -63,8 +66,10 @@ func takeOrders(t *testing.T, brokers []string, kills int, between func(part int
 	defer producer.Close()
 	lines := orderMessages(t)
 	part := (len(lines) + kills) / (kills + 1)
+	hit := 0 // kills with messages under way
 	for i := 0; i*part < len(lines); i++ {
-		if err := producer.ProduceSync(t.Context(), lines[i*part:min((i+1)*part, len(lines))]...).FirstErr(); err != nil {
+		upTo := min((i+1)*part, len(lines))
+		if err := producer.ProduceSync(t.Context(), lines[i*part:upTo]...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if between != nil {
@@ -73,19 +78,34 @@ func takeOrders(t *testing.T, brokers []string, kills int, between func(part int
 		if i == kills {
 			break
 		}
+		waitForRuns(t, s.address, i*part+1+(i*31)%(part/2), "")
 		if err := s.kill(); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.start(dir, os.Environ(), "--listen", listen); err != nil {
 			t.Fatal(err)
 		}
+		if left := upTo - waitForRuns(t, s.address, 0, ""); left > 0 { // nothing is assigned to it yet
+			hit++
+		}
 	}
+	t.Logf("%d of %d kills came while messages were under way", hit, kills)
+	if hit == 0 {
+		t.Error("no kill came while messages were under way: the test tests nothing")
+	}
+	waitForRuns(t, s.address, orders, "Completed")
 	c, err := client.New(s.address, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitForEnds(t, c, orders)
 	checkOrders(t, c)
+	if published != nil {
+		page, err := listRuns(t.Context(), c, url.Values{"workflow": {"orders"}}, 10*orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		published(page.Runs)
+	}
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
@@ -112,24 +132,32 @@ func orderMessages(t *testing.T) []*kgo.Record {
 	return all
 }
 
-// waitForEnds waits until so many runs are completed.
-func waitForEnds(t *testing.T, c *client.Client, runs int) {
+// waitForRuns waits until there are so many runs, of a state unless that is "", and returns how many there are.
+func waitForRuns(t *testing.T, address string, runs int, state string) int {
 	t.Helper()
-	again := time.NewTicker(100 * time.Millisecond)
+	c, err := client.New(address, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(patience)
+	query := url.Values{"workflow": {"orders"}}
+	if state != "" {
+		query.Set("state", state)
+	}
 	for {
-		page, err := listRuns(t.Context(), c, url.Values{"workflow": {"orders"}, "state": {"Completed"}}, 10*orders)
+		page, err := listRuns(t.Context(), c, query, 10*orders)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(page.Runs) >= runs {
-			return
+			return len(page.Runs)
 		}
 		select {
 		case <-again.C:
 		case <-late:
-			t.Fatalf("%d runs are completed, want %d", len(page.Runs), runs)
+			t.Fatalf("%d runs, want %d", len(page.Runs), runs)
 		}
 	}
 }

@@ -61,7 +61,8 @@ func newRoot(std streams) *cobra.Command {
 	store.PersistentFlags().StringVar(&a.server, "server", "", "address of the server (WFRT_SERVER, default "+defaultServer+")")
 	add("plugin", a.newNew(), a.newBuild(), a.newDev(), a.newCheck())
 	add("server", a.newServe(), store)
-	add("client", a.newTrigger(), a.newCallback(), a.newRuns(), a.newSchedules(), a.newWorkflows(), a.newPlugins(), a.newEvents())
+	add("client", a.newTrigger(), a.newCallback(), a.newRuns(), a.newSchedules(), a.newConnectors(), a.newWorkflows(), a.newPlugins(),
+		a.newEvents())
 	version := a.newVersion()
 	checkArgs(version)
 	root.AddCommand(version)

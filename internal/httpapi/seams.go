@@ -36,6 +36,11 @@ type Engine interface {
 	DeleteSchedule(ctx context.Context, workflow, name string) error
 	TriggerSchedule(ctx context.Context, workflow, name string) (runtime.Triggered, error)
 
+	Connectors() []runtime.ConnectorStatus
+	Parked(ctx context.Context, connector string, after runtime.Origin, limit int) ([]runtime.Parked, error)
+	Redrive(ctx context.Context, o runtime.Origin) error
+	DropParked(ctx context.Context, o runtime.Origin) error
+
 	ParseEventCursor(text string) (runtime.EventCursor, error)
 	LatestEvents() runtime.EventCursor
 	Events(ctx context.Context, cursor *runtime.EventCursor, follow bool, yield func(*runtime.Event) error) error

@@ -116,6 +116,7 @@ func (s *Server) register(api huma.API) {
 	s.registerBulk(api)
 	s.registerCallbacks(api)
 	s.registerSchedules(api)
+	s.registerConnectors(api)
 	s.registerWorkflows(api)
 	s.registerEvents(api)
 	s.registerPlugins(api)

@@ -216,3 +216,14 @@ func Chain(name string, n int) *runtime.Workflow {
 	}
 	return Workflow(name, steps...)
 }
+
+// Connector is a function that says what becomes of a connector's messages.
+type Connector struct {
+	Name  string
+	Func  Func
+	Retry runtime.Retry
+}
+
+func (c Connector) join(w *runtime.Workflow) {
+	w.Connects = append(w.Connects, handler(w, runtime.HandlerConnector, c.Name, "connector", c.Func, c.Retry))
+}

@@ -70,6 +70,32 @@ const (
 	FieldTraceParent Field = 32 // text: a W3C traceparent, of this invocation; absent when the run belongs to no trace
 )
 
+// Inputs of a connector's function, and of no other.
+const (
+	FieldTopic          Field = 25 // text: of the message
+	FieldPartition      Field = 26 // integer: of the message in its topic
+	FieldOffset         Field = 27 // integer: of the message in its partition
+	FieldMessageKey     Field = 28 // bytes; absent when the message has none
+	FieldMessageValue   Field = 29 // bytes; absent when the message has none
+	FieldMessageHeaders Field = 30 // of each header the length of its name in 4 bytes, little-endian, the name, and so the value
+	FieldMessageTime    Field = 31 // integer: nanoseconds since 1970 UTC, as the stream has it
+)
+
+// Outputs of a connector's function, with CodeDone. Those that are texts have at most 64 bytes, but for the foreign ID.
+const (
+	FieldAction          Field = 80 // text: ActionTrigger or ActionCallback
+	FieldActionWorkflow  Field = 81 // text: whose run it is; not written: the handler's workflow
+	FieldActionForeignID Field = 82 // text, 1–256 bytes
+	FieldActionStatus    Field = 83 // text: of a trigger where the run begins, not written: the start; of a callback the status that takes it
+	FieldActionObject    Field = 84 // of a trigger the run's object, one JSON value, not written: null; of a callback the payload
+)
+
+// What a connector's function makes of a message, besides nothing, which is CodeSkip.
+const (
+	ActionTrigger  = "trigger"
+	ActionCallback = "callback"
+)
+
 // Outputs. A later write of the same field replaces the earlier one.
 const (
 	FieldNewObject Field = 64 // one JSON value; not written: the object is unchanged
@@ -123,6 +149,30 @@ func (f Field) String() string {
 		return "failure"
 	case FieldTraceParent:
 		return "trace_parent"
+	case FieldTopic:
+		return "topic"
+	case FieldPartition:
+		return "partition"
+	case FieldOffset:
+		return "offset"
+	case FieldMessageKey:
+		return "message_key"
+	case FieldMessageValue:
+		return "message_value"
+	case FieldMessageHeaders:
+		return "message_headers"
+	case FieldMessageTime:
+		return "message_time"
+	case FieldAction:
+		return "action"
+	case FieldActionWorkflow:
+		return "action_workflow"
+	case FieldActionForeignID:
+		return "action_foreign_id"
+	case FieldActionStatus:
+		return "action_status"
+	case FieldActionObject:
+		return "action_object"
 	case FieldNewObject:
 		return "new_object"
 	case FieldNewStatus:
@@ -216,13 +266,14 @@ const (
 // Kinds of handlers, and what they may answer. A handler of a kind without a status belongs to the workflow as a whole, and only
 // one module of a workflow may carry an erase function.
 const (
-	KindStep     = "step"     // handles a status; any code but CodeDone
-	KindCallback = "callback" // takes outside input in a status; any code but CodeDone; CodeSkip passes the payload to the next
-	KindTimeout  = "timeout"  // runs when a run has been in a status for long enough; any code but CodeDone
-	KindTimer    = "timer"    // says when a timeout is due: CodeDone with FieldDue, or CodeSkip for never
-	KindHook     = "hook"     // is told of a change, without a status; CodeDone
-	KindErase    = "erase"    // says what remains of an erased object, without a status: CodeDone with FieldNewObject
-	KindFilter   = "filter"   // says whether a slot of a schedule triggers, without a status: CodeDone, perhaps with FieldNewObject, or CodeSkip
+	KindStep      = "step"      // handles a status; any code but CodeDone
+	KindCallback  = "callback"  // takes outside input in a status; any code but CodeDone; CodeSkip passes the payload to the next
+	KindTimeout   = "timeout"   // runs when a run has been in a status for long enough; any code but CodeDone
+	KindTimer     = "timer"     // says when a timeout is due: CodeDone with FieldDue, or CodeSkip for never
+	KindHook      = "hook"      // is told of a change, without a status; CodeDone
+	KindErase     = "erase"     // says what remains of an erased object, without a status: CodeDone with FieldNewObject
+	KindFilter    = "filter"    // says whether a slot of a schedule triggers, without a status: CodeDone, perhaps with FieldNewObject, or CodeSkip
+	KindConnector = "connector" // says what becomes of a message, without a status: CodeDone with FieldAction, or CodeSkip for nothing
 )
 
 // What a hook is told of.

@@ -38,6 +38,19 @@ func (c *Call) Object() []byte {
 // Payload returns the payload of a callback as the host holds it. It is valid until the next call of Payload.
 func (c *Call) Payload() []byte { return c.read(abi.FieldPayload, &c.payload) }
 
+// Bytes returns an input in bytes of its own, or nil when it is absent.
+func (c *Call) Bytes(field abi.Field) []byte {
+	n := c.Host.FieldRead(field, nil)
+	if n < 0 {
+		return nil
+	}
+	own := make([]byte, n)
+	if n > 0 {
+		c.Host.FieldRead(field, own)
+	}
+	return own
+}
+
 // Text returns a text input, or "" when it is absent.
 func (c *Call) Text(field abi.Field) string { return string(c.read(field, &c.scratch)) }
 

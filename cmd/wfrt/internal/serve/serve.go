@@ -96,7 +96,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 	reloads.plugins, reloads.handler = plugins, handler
-	if err := errors.Join(metrics.WatchEngine(engine.Stats), metrics.WatchPlugins(swaps.stats(plugins))); err != nil {
+	if err := errors.Join(metrics.WatchEngine(engine.Stats), metrics.WatchConnectors(engine.Connectors), metrics.WatchPlugins(swaps.stats(plugins))); err != nil {
 		return err
 	}
 
