@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -39,9 +40,11 @@ func (s *Store) Apply(number runtime.Shard, epoch runtime.Epoch, b *runtime.Batc
 	// Raised first: once the batch is visible, whoever reads it and then asks Applied must learn of it.
 	sh.last = lsn
 	sh.applied.Store(uint64(lsn))
+	began := time.Now()
 	if err := s.commit(sh.rows.batch, pebble.NoSync); err != nil {
 		return 0, s.syncer.failed(fmt.Errorf("apply to shard %d: %w", number, err))
 	}
+	s.meter.Committed(time.Since(began))
 	sh.committed.Store(uint64(lsn))
 	sh.rows.batch.Reset()
 	s.syncer.dirty()

@@ -30,6 +30,8 @@ type Options struct {
 	// MemTableBytes bounds one table of recent writes in memory, of which there are up to four while disks lag. The first ones
 	// are small and double up to it. Defaults to 32 MiB.
 	MemTableBytes uint64
+	// Meter takes measurements. Defaults to NoMeter.
+	Meter Meter
 	// Shards is the number of shards of a store that is made now, 1 to runtime.Slots. A store that exists keeps the number it
 	// was made with. Defaults to 16.
 	Shards int
@@ -47,6 +49,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 32 << 20
+	}
+	if o.Meter == nil {
+		o.Meter = NoMeter{}
 	}
 	if o.Shards == 0 {
 		o.Shards = 16

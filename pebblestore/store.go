@@ -24,6 +24,7 @@ type Store struct {
 	shards  []*shard
 	unclean bool
 	inspect bool // Options.Inspect
+	meter   Meter
 	names   names
 	syncer  syncer
 	opened  atomic.Bool // from here on compactions may begin
@@ -70,7 +71,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("pebblestore: the data directory %s is in use (is another wfrt serving it?): "+
 			"stop that one, or choose another directory: %w: %w", o.Dir, ErrInUse, err)
 	}
-	s := &Store{lock: lock, logger: o.Logger, inspect: o.Inspect}
+	s := &Store{lock: lock, logger: o.Logger, meter: o.Meter, inspect: o.Inspect}
 	s.syncer.init(s)
 	s.db, err = pebble.Open(o.Dir, o.pebbleOptions(lock, &pebbleLogger{o.Logger, s.syncer.fail}, &s.opened))
 	if err != nil {

@@ -133,7 +133,9 @@ func (y *syncer) round() {
 	y.running, y.next = r, nil
 	y.mu.Unlock()
 
+	began := time.Now()
 	err := y.store.logMark()
+	y.store.meter.Synced(time.Since(began))
 
 	y.mu.Lock()
 	if err == nil && y.err == nil {

@@ -274,10 +274,22 @@ func (e *Engine) Stats() Stats {
 		stats.InMemory += inMemory
 		stats.Waiting += waiting
 		stats.Shards = append(stats.Shards, ShardStats{
-			Applied: e.store.Applied(s.id), Durable: e.store.Durable(s.id), Published: published,
+			Applied: e.store.Applied(s.id), Durable: e.store.Durable(s.id), Published: published, Age: e.unpublishedFor(s, published),
 		})
 	}
 	return stats
+}
+
+// unpublishedFor returns how long the oldest event after a position, of those that are durable, has waited.
+func (e *Engine) unpublishedFor(s *shard, published LSN) time.Duration {
+	if published >= e.store.Durable(s.id) {
+		return 0
+	}
+	oldest, err := e.store.Events(s.id, published, 1, nil)
+	if err != nil || len(oldest) == 0 {
+		return 0 // a store that fails says so elsewhere
+	}
+	return max(0, e.now().Sub(oldest[0].Time))
 }
 
 // share returns a random share in [0, 1).

@@ -61,9 +61,10 @@ type Stats struct {
 
 // ShardStats is a moment of one shard.
 type ShardStats struct {
-	Applied   LSN // the last batch applied
-	Durable   LSN // the last batch known to be durable
-	Published LSN // up to where the relay has published; equal to Durable without a streamer
+	Applied   LSN           // the last batch applied
+	Durable   LSN           // the last batch known to be durable
+	Published LSN           // up to where the relay has published; equal to Durable without a streamer
+	Age       time.Duration // of the oldest event that is durable and not published; 0: there is none
 }
 
 // meters resolves the meters of workflows once.

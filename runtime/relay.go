@@ -125,11 +125,7 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 func (e *Engine) trim(ctx context.Context) {
 	for {
 		for _, s := range e.shards {
-			retention := e.tuned.Load().Relay.Retention
-			if retention < 0 {
-				break
-			}
-			if err := s.trimEvents(e.now().Add(-retention)); err != nil {
+			if err := s.trimEvents(e.now()); err != nil {
 				e.fail(fmt.Errorf("runtime: trim the events of shard %d: %w", s.id, err))
 				return
 			}
@@ -140,8 +136,18 @@ func (e *Engine) trim(ctx context.Context) {
 	}
 }
 
-// trimEvents removes the published events from before the horizon.
-func (s *shard) trimEvents(horizon time.Time) error {
+// expired reports whether the event is older than its workflow has events kept.
+func (e *Engine) expired(ev *Event, now time.Time) bool {
+	retention := e.tuned.Load().Relay.Retention
+	if w := e.Catalog().Workflow(ev.Workflow); w != nil && w.EventRetention != 0 {
+		retention = w.EventRetention
+	}
+	return retention >= 0 && ev.Time.Before(now.Add(-retention))
+}
+
+// trimEvents removes the published events up to the first that is still to be kept: events lie in the order in which they were
+// made, and go with range deletes. So none goes before its time, and one whose time has passed stays while an older one is kept.
+func (s *shard) trimEvents(now time.Time) error {
 	_, _, published := s.counts()
 	var after LSN
 	page := make([]Event, 0, eventPage)
@@ -152,7 +158,7 @@ func (s *shard) trimEvents(horizon time.Time) error {
 		}
 		last := after
 		for i := range page {
-			if !page[i].Time.Before(horizon) || page[i].LSN > published {
+			if page[i].LSN > published || !s.engine.expired(&page[i], now) {
 				break
 			}
 			last = page[i].LSN

@@ -196,6 +196,40 @@ func TestEventsAreTrimmed(t *testing.T) {
 	}
 }
 
+// Each workflow says how long its events are kept. None goes before its time; one whose time has passed stays only while an older one
+// of the shard is kept.
+func TestEventsAreKeptByWorkflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := func(name string, d time.Duration) *runtime.Workflow {
+			w := runtimetest.Chain(name, 1)
+			w.EventRetention = d
+			return w
+		}
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), Relay: runtime.RelayOptions{Retention: 24 * time.Hour}},
+			kept("short", 2*time.Hour), kept("plain", 0), kept("long", 72*time.Hour))
+		for _, name := range []string{"short", "plain", "long", "short"} {
+			settle(t, e, trigger(t, e, name, "1"))
+		}
+		count := func() (n int) {
+			var c runtime.EventCursor
+			if err := e.Events(t.Context(), &c, false, func(*runtime.Event) error { n++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		for _, step := range []struct {
+			wait time.Duration
+			left int
+		}{{time.Hour, 8}, {3 * time.Hour, 6}, {22 * time.Hour, 4}, {40 * time.Hour, 4}, {10 * time.Hour, 0}} {
+			elapse(step.wait)
+			synctest.Wait()
+			if n := count(); n != step.left {
+				t.Errorf("%v later %d events are left, want %d", step.wait, n, step.left)
+			}
+		}
+	})
+}
+
 func TestEventsFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, onMemory(), runtimetest.Chain("chain", 3))

@@ -4,16 +4,17 @@ import "time"
 
 // Workflow is a definition: a graph of statuses, and what surrounds it. It is immutable once it is in a Catalog.
 type Workflow struct {
-	Name      string
-	Digest    Digest             // its identity: its module's, or, of one that several modules make, one over theirs; zero for native code
-	Start     string             // where a run begins unless its trigger says otherwise
-	Statuses  map[string]*Status // every status that the definition names
-	Hooks     []*Handler         // of kind HandlerHook, in the order of their registration
-	Erase     *Handler           // makes what remains of an erased run's object; nil: DefaultErased remains
-	Schedules []ScheduleSpec     // those that the plugin declares
-	Connects  []*Handler         // of kind HandlerConnector: what connectors may have their messages mapped by
-	Retention time.Duration      // how long a run is kept after it has ended; 0: for ever
-	Pinned    bool               // a run finishes on the definition that it begins with
+	Name           string
+	Digest         Digest             // its identity: its module's, or, of one that several modules make, one over theirs; zero for native code
+	Start          string             // where a run begins unless its trigger says otherwise
+	Statuses       map[string]*Status // every status that the definition names
+	Hooks          []*Handler         // of kind HandlerHook, in the order of their registration
+	Erase          *Handler           // makes what remains of an erased run's object; nil: DefaultErased remains
+	Schedules      []ScheduleSpec     // those that the plugin declares
+	Connects       []*Handler         // of kind HandlerConnector: what connectors may have their messages mapped by
+	Retention      time.Duration      // how long a run is kept after it has ended; 0: for ever
+	EventRetention time.Duration      // how long its events are kept after they were published; 0: as the engine's, negative: for ever
+	Pinned         bool               // a run finishes on the definition that it begins with
 
 	// The other definitions of the workflow, of one that a Catalog is made of; theirs are not looked at.
 

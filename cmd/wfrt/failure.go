@@ -65,10 +65,21 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 
 // say writes an error and, when there is one, its hint.
 func say(w io.Writer, wrong, hint string) {
-	_, _ = fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(wrong)) // nobody is left to be told
+	_, _ = fmt.Fprintf(w, "error: %s\n", plain(wrong)) // nobody is left to be told
 	if hint != "" {
 		_, _ = fmt.Fprintf(w, "hint:  %s\n", hint)
 	}
+}
+
+// plain returns an error's text without the name of the package that it begins with, which says nothing to people.
+func plain(text string) string {
+	text = strings.TrimSpace(text)
+	for _, name := range []string{"host", "httpapi", "kafkastreamer", "pebblestore", "runtime", "serve", "telemetry"} {
+		if rest, cut := strings.CutPrefix(text, name+": "); cut {
+			return plain(rest)
+		}
+	}
+	return text
 }
 
 // explain finds the exit code and the hint of an error.

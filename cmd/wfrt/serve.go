@@ -18,6 +18,7 @@ import (
 	"github.com/wfrt/wfrt/host"
 	"github.com/wfrt/wfrt/internal/httpapi"
 	"github.com/wfrt/wfrt/internal/telemetry"
+	"github.com/wfrt/wfrt/pebblestore"
 )
 
 const defaultConfig = "config.yaml"
@@ -86,6 +87,12 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 			logger.LogAttrs(ctx, slog.LevelDebug, "ready", slog.String("address", ready.Address))
 		},
 	})
+	if errors.Is(err, pebblestore.ErrInUse) {
+		return &failure{
+			exitFailure, fmt.Errorf("the data directory %s is in use", cfg.DataDir),
+			"stop what uses it (is another wfrt serving?), or take another with --data-dir",
+		}
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return &failure{
 			exitFailure, fmt.Errorf("the address %s is in use", cfg.Server.Listen),

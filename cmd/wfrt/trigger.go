@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
 	"github.com/wfrt/wfrt/internal/httpapi"
+	"github.com/wfrt/wfrt/internal/spelling"
 )
 
 // settled is what --await means without a status: the run has ended, or is paused.
@@ -99,6 +101,9 @@ func (a *app) triggerOne(ctx context.Context, c *client.Client, workflow string,
 	if err != nil {
 		return err
 	}
+	if err := awaitable(ctx, c, workflow, &f); err != nil {
+		return err
+	}
 	request := httpapi.TriggerRequest{ForeignID: f.foreignID, Object: object, StartAt: f.startAt}
 	var done client.Triggered
 	once := func(ctx context.Context) (err error) {
@@ -120,6 +125,36 @@ func (a *app) triggerOne(ctx context.Context, c *client.Client, workflow string,
 		return a.printRun(&done.Run)
 	}
 	return a.await(ctx, c, done.Run.RunID, client.Until{Status: f.status()}, f.timeout)
+}
+
+// awaitable returns an error when the workflow has no such status as --await names: better before a run begins than after.
+func awaitable(ctx context.Context, c *client.Client, workflow string, f *triggerFlags) error {
+	if f.status() == "" {
+		return nil
+	}
+	var list httpapi.WorkflowList
+	if err := client.Persist(ctx, f.timeout, func(ctx context.Context) (err error) {
+		list, err = c.Workflows(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list.Workflows, func(w httpapi.Workflow) bool { return w.Name == workflow })
+	if i < 0 {
+		return nil // the trigger says so
+	}
+	var known []string
+	for _, s := range list.Workflows[i].Statuses {
+		known = append(known, s.Name)
+	}
+	if slices.Contains(known, f.status()) {
+		return nil
+	}
+	hint := "it has " + strings.Join(known, ", ")
+	if near := spelling.Nearest(f.status(), known); near != "" {
+		hint = "did you mean " + near + "? " + hint
+	}
+	return usage(hint, "workflow %s has no status %q to await; no run was begun", workflow, f.status())
 }
 
 // await waits for a run and prints it.

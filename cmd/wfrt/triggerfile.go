@@ -35,6 +35,12 @@ func (a *app) triggerFile(ctx context.Context, c *client.Client, workflow string
 	} else if err != nil {
 		return err
 	}
+	if err := source.Probe(f.foreignIDField); err != nil {
+		return usage("--foreign-id-field names the member that is the foreign ID, as order_id or order.id; no run was begun", "%s: %v", f.fromFile, err)
+	}
+	if err := awaitable(ctx, c, workflow, &f); err != nil {
+		return err
+	}
 	bar := a.progress(source.Objects())
 	away := sync.OnceFunc(func() { a.note("no answer from the server yet: trying for %s", f.timeout) })
 	sent := &sender{client: c, workflow: workflow, timeout: f.timeout, until: client.Until{Status: f.status()}, away: away}

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -61,6 +63,7 @@ func newEngineDescs() []reading[*runtime.Stats] {
 			}),
 		gauge("wfrt_outbox_depth", "Batches that are durable and not yet published, over all shards; at most one event each.",
 			func(s *runtime.Stats) float64 { return sum(s, unpublished) }),
+		gauge("wfrt_outbox_age_seconds", "Time since the oldest event was made that is durable and not yet published; 0 when there is none.", oldest),
 	}
 }
 
@@ -71,6 +74,15 @@ func unpublished(p runtime.ShardStats) uint64 {
 		return 0
 	}
 	return uint64(p.Durable - p.Published)
+}
+
+// oldest is the age of the oldest event of any shard that waits for the relay, in seconds.
+func oldest(s *runtime.Stats) float64 {
+	var age time.Duration
+	for _, shard := range s.Shards {
+		age = max(age, shard.Age)
+	}
+	return age.Seconds()
 }
 
 func sum(s *runtime.Stats, of func(runtime.ShardStats) uint64) float64 {

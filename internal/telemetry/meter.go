@@ -92,3 +92,9 @@ func (r *runStateMeter) Changed(from, to runtime.RunState) {
 		r.changes[from][to].Inc()
 	}
 }
+
+// Committed is one batch that the store wrote in the time d.
+func (m *Metrics) Committed(d time.Duration) { m.commits.Observe(d.Seconds()) }
+
+// Synced is one sync of the store's log that took the time d.
+func (m *Metrics) Synced(d time.Duration) { m.syncs.Observe(d.Seconds()) }

@@ -23,6 +23,8 @@ type Metrics struct {
 	outcomes  *prometheus.CounterVec
 	runStates *prometheus.CounterVec
 	loads     *prometheus.CounterVec
+	commits   prometheus.Histogram
+	syncs     prometheus.Histogram
 }
 
 var _ runtime.Meter = (*Metrics)(nil)
@@ -68,6 +70,16 @@ func New(version, commit string) *Metrics {
 			Help: "Attempts to have a module serve, and ends of ones that did, by what became of them.",
 		}, []string{"plugin", "result"}),
 	}
+	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "wfrt_store_commit_seconds",
+		Help:    "Time to write one batch to the log and make it visible, not yet durably.",
+		Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
+	})
+	m.syncs = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "wfrt_store_sync_seconds",
+		Help:    "Time of one sync of the log, which makes all batches before it durable.",
+		Buckets: buckets(),
+	})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "wfrt_build_info",
 		Help:        "Always 1; the labels say which build runs.",
@@ -75,7 +87,7 @@ func New(version, commit string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, build,
+		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, m.commits, m.syncs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m

@@ -21,7 +21,7 @@ func used(t *testing.T) *Metrics {
 	m := New("1.2.3", "abc")
 	if err := m.WatchEngine(func() runtime.Stats {
 		return runtime.Stats{InMemory: 7, Executing: 3, Queued: 4, Waiting: 2, Shards: []runtime.ShardStats{
-			{Applied: 10, Durable: 9, Published: 5}, {Applied: 20, Durable: 20, Published: 21},
+			{Applied: 10, Durable: 9, Published: 5, Age: 1500 * time.Millisecond}, {Applied: 20, Durable: 20, Published: 21},
 		}}
 	}); err != nil {
 		t.Fatal(err)
@@ -47,6 +47,9 @@ func used(t *testing.T) *Metrics {
 func TestValues(t *testing.T) {
 	m := used(t)
 	const want = `
+# HELP wfrt_outbox_age_seconds Time since the oldest event was made that is durable and not yet published; 0 when there is none.
+# TYPE wfrt_outbox_age_seconds gauge
+wfrt_outbox_age_seconds 1.5
 # HELP wfrt_outbox_depth Batches that are durable and not yet published, over all shards; at most one event each.
 # TYPE wfrt_outbox_depth gauge
 wfrt_outbox_depth 4
@@ -69,7 +72,7 @@ wfrt_runs_queued 4
 # TYPE wfrt_store_applied_position gauge
 wfrt_store_applied_position 30
 `
-	err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "wfrt_outbox_depth", "wfrt_plugin_swaps_total",
+	err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "wfrt_outbox_age_seconds", "wfrt_outbox_depth", "wfrt_plugin_swaps_total",
 		"wfrt_process_errors_total", "wfrt_process_lag_alerts_total", "wfrt_process_skipped_events_total", "wfrt_runs_queued", "wfrt_store_applied_position")
 	if err != nil {
 		t.Error(err)

@@ -70,6 +70,33 @@ func (s *Source) lines(yield func(line int, text []byte) error) error {
 	return nil
 }
 
+// probed is how many lines Probe looks at.
+const probed = 10
+
+// Probe returns an error when there are several lines and none of the first has the foreign ID that path names: it is the path that
+// is wrong then, and no line need be sent.
+func (s *Source) Probe(path string) error {
+	var fault error
+	seen := 0
+	err := s.lines(func(_ int, text []byte) error {
+		seen++
+		if _, fault = foreignID(text, path); fault == nil || seen == probed {
+			return errSeen
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, errSeen):
+		return err
+	case fault == nil || seen == 1:
+		return nil
+	default:
+		return fmt.Errorf("none of the first %d lines has a foreign ID: the object %w", seen, fault)
+	}
+}
+
+var errSeen = errors.New("enough lines were seen")
+
 var errNotJSON = errors.New("is not one JSON value")
 
 // foreignID takes the foreign ID out of an object: the member that a dotted path such as "order.id" names, a text or a number.

@@ -64,9 +64,10 @@ type Retry struct {
 
 // Workflow is what holds for one workflow, whatever its plugin declares. What is nil the plugin decides.
 type Workflow struct {
-	Retention *time.Duration  `mapstructure:"retention"` // of its runs that have ended; 0: for ever
-	Steps     map[string]Step `mapstructure:"steps"`     // what holds for the handlers of single statuses, by status
-	Versions  *string         `mapstructure:"versions"`  // latest or pinned: what a run goes by after a swap
+	EventRetention *time.Duration  `mapstructure:"event_retention"` // of its published events; 0: for ever
+	Retention      *time.Duration  `mapstructure:"retention"`       // of its runs that have ended; 0: for ever
+	Steps          map[string]Step `mapstructure:"steps"`           // what holds for the handlers of single statuses, by status
+	Versions       *string         `mapstructure:"versions"`        // latest or pinned: what a run goes by after a swap
 }
 
 // Step is what holds for the handlers of one status. What is zero their plugin's limits decide.

@@ -164,6 +164,9 @@ func (c *Config) validate(where origin, already Faults) Faults {
 		key := workflowsGroup + "." + name
 		check(key, name != "" && len(name) <= runtime.MaxName, "is not the name of a workflow",
 			fmt.Sprintf("a name has 1 to %d bytes", runtime.MaxName))
+		if d := c.Workflows[name].EventRetention; d != nil {
+			duration(key+".event_retention", *d, 0)
+		}
 		if d := c.Workflows[name].Retention; d != nil {
 			duration(key+".retention", *d, 0)
 		}

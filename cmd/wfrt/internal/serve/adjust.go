@@ -11,6 +11,9 @@ import (
 // wins over its plugins, and its plugins over what is said of all.
 func adjust(w *runtime.Workflow, cfg *config.Config) {
 	w.Retention = retention(w, cfg)
+	if own := cfg.Workflows[w.Name].EventRetention; own != nil {
+		w.EventRetention = orNever(*own)
+	}
 	if own := cfg.Workflows[w.Name].Versions; own != nil {
 		w.Pinned = *own == config.VersionsPinned
 	}

@@ -13,7 +13,7 @@ func TestWhatWinsAboutAWorkflow(t *testing.T) {
 	cfg := &config.Config{
 		Engine: config.Engine{Retention: time.Hour},
 		Workflows: map[string]config.Workflow{
-			"own": {Retention: &day, Versions: &pinned}, "kept": {Retention: &forEver, Versions: &latest}, "nothing said": {},
+			"own": {Retention: &day, EventRetention: &day, Versions: &pinned}, "kept": {Retention: &forEver, EventRetention: &forEver, Versions: &latest}, "nothing said": {},
 		},
 	}
 	for _, c := range []struct {
@@ -21,17 +21,18 @@ func TestWhatWinsAboutAWorkflow(t *testing.T) {
 		declared   time.Duration
 		asks       bool // that its runs be pinned
 		want       time.Duration
+		events     time.Duration
 		wantPinned bool
 	}{
-		{"own", time.Minute, false, day, true},
-		{"kept", time.Minute, true, 0, false},
-		{"declared", time.Minute, true, time.Minute, true},
-		{"nothing said", time.Minute, false, time.Minute, false},
-		{"plain", 0, false, time.Hour, false},
+		{"own", time.Minute, false, day, day, true},
+		{"kept", time.Minute, true, 0, -1, false},
+		{"declared", time.Minute, true, time.Minute, 0, true},
+		{"nothing said", time.Minute, false, time.Minute, 0, false},
+		{"plain", 0, false, time.Hour, 0, false},
 	} {
 		w := runtime.Workflow{Name: c.name, Start: "s", Retention: c.declared, Pinned: c.asks}
 		adjust(&w, cfg)
-		if w.Retention != c.want || w.Pinned != c.wantPinned || w.Start != "s" {
+		if w.Retention != c.want || w.EventRetention != c.events || w.Pinned != c.wantPinned || w.Start != "s" {
 			t.Errorf("%s is %+v, want a retention of %v and pinned: %v, and else what was declared", c.name, w, c.want, c.wantPinned)
 		}
 	}

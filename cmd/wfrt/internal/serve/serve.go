@@ -53,12 +53,12 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	defer listener.Close() //nolint:errcheck // it is closed already when serving has ended
-	store, err := openStore(opt)
+	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
+	store, err := openStore(opt, metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
 	kafka, err := openKafka(cfg, opt.Logger, metrics.Registry())
 	if err != nil {
 		return err
@@ -185,10 +185,10 @@ func closeTracing(ctx context.Context, opt Options, tracing *telemetry.Tracing) 
 }
 
 // openStore opens the store in the data directory.
-func openStore(opt Options) (*pebblestore.Store, error) {
+func openStore(opt Options, metrics *telemetry.Metrics) (*pebblestore.Store, error) {
 	cfg := &opt.Config
 	store, err := pebblestore.Open(pebblestore.Options{
-		CacheBytes: int64(cfg.Store.CacheBytes), Dir: filepath.Join(cfg.DataDir, "store"), Logger: opt.Logger, Shards: cfg.Store.Shards,
+		CacheBytes: int64(cfg.Store.CacheBytes), Dir: filepath.Join(cfg.DataDir, "store"), Logger: opt.Logger, Meter: metrics, Shards: cfg.Store.Shards,
 	})
 	if err != nil {
 		return nil, err
