@@ -37,6 +37,21 @@ wasm-packages: # what the plugins are built from, beside the binary: a first bui
 test: ## Run every test that needs no outside server
 	$(GO) test ./...
 
+GUESTS := bin/guests
+ASSEMBLYSCRIPT := assemblyscript@0.28.20
+
+.PHONY: test-guests
+test-guests: ## Test that rewritten guests in C, Rust and AssemblyScript compute the same (Debian's clang-16 and rustc, npm)
+	@mkdir -p $(GUESTS)
+	clang-16 --target=wasm32-wasi -O2 -mexec-model=reactor -mbulk-memory -msimd128 -o $(GUESTS)/c.wasm \
+		host/internal/rewrite/testdata/c/guest.c -lm
+	/usr/bin/rustc --target wasm32-wasi -O --crate-type cdylib -C panic=abort -o $(GUESTS)/rust.wasm \
+		host/internal/rewrite/testdata/rust/guest.rs
+	npm install --silent --no-fund --no-audit --prefix $(GUESTS) $(ASSEMBLYSCRIPT)
+	$(GUESTS)/node_modules/.bin/asc host/internal/rewrite/testdata/assemblyscript/guest.ts -O --runtime incremental \
+		--use abort= -o $(GUESTS)/assemblyscript.wasm
+	WFRT_GUESTS=$(CURDIR)/$(GUESTS) $(GO) test -count=1 -tags guests -run TestGuests -v ./host/internal/rewrite
+
 .PHONY: race
 race: ## Run the tests with the race detector
 	$(GO) test -race -short ./...

@@ -37,12 +37,47 @@ func (f *function) payLength(of measure) {
 	case ofElements:
 	}
 	b = appendU32(append(b, opI64Sub, opGlobalSet), f.fuelGlobal())
-	f.body = f.appendFuelCheck(b)
+	f.body = f.appendCallCheck(b)
 }
 
-// appendCharge charges a cost.
-func (f *function) appendCharge(b []byte, cost int64) []byte {
-	return f.appendFuelCheck(appendTake(b, f.fuelGlobal(), cost))
+// appendCharge charges for a segment.
+func (f *function) appendCharge(b []byte, s *segment) []byte {
+	if s.check == exitCheck { // before the charge, which would be made twice
+		b = append(f.appendIsOut(b), opBrIf, 1)
+	}
+	b = appendTake(b, f.fuelGlobal(), s.cost)
+	if s.check == callCheck {
+		b = f.appendCallCheck(b)
+	}
+	return b
+}
+
+// appendLoop begins a loop that leads out when fuel is below zero, to where the guest yields and then begins it anew:
+//
+//	block t
+//	  loop
+//	    block
+//	      loop t
+//	        …
+//	      end
+//	      br 2
+//	    end
+//	    i32.const YieldFuel
+//	    call yield
+//	    br 0
+//	  end
+//	  unreachable
+//	end
+//
+// Were the call in the loop itself, the engine would keep every value of the loop in memory.
+func (f *function) appendLoop(b []byte, t byte) []byte {
+	return append(b, opBlock, t, opLoop, typeNone, opBlock, typeNone, opLoop, t)
+}
+
+// appendLoopEnd ends what appendLoop began, but for the last end.
+func (f *function) appendLoopEnd(b []byte) []byte {
+	b = append(b, opBr, 2, opEnd, opI32Const, YieldFuel, opCall)
+	return append(appendU32(b, f.yieldFunction()), opBr, 0, opEnd, opUnreachable, opEnd)
 }
 
 // appendTake subtracts a constant from a global.
@@ -52,9 +87,13 @@ func appendTake(b []byte, global uint32, n int64) []byte {
 	return appendU32(b, global)
 }
 
-func (f *function) appendFuelCheck(b []byte) []byte {
-	b = appendU32(append(b, opGlobalGet), f.fuelGlobal())
-	b = append(b, opI64Const, 0, opI64LtS, opIf, typeNone, opI32Const, YieldFuel, opCall)
+// appendIsOut finds out whether fuel is below zero.
+func (f *function) appendIsOut(b []byte) []byte {
+	return append(appendU32(append(b, opGlobalGet), f.fuelGlobal()), opI64Const, 0, opI64LtS)
+}
+
+func (f *function) appendCallCheck(b []byte) []byte {
+	b = append(f.appendIsOut(b), opIf, typeNone, opI32Const, YieldFuel, opCall)
 	return append(appendU32(b, f.yieldFunction()), opEnd)
 }
 
@@ -88,9 +127,8 @@ func (f *function) assemble(t *functionType) []byte {
 		f.declared = append(f.declared, 1, typeI32)
 	}
 	b := append(appendU32(f.whole, groups), f.declared...)
-	entry := f.segments[0].cost
-	if f.calls {
-		b = append(f.appendDescent(b, entry), opBlock)
+	if entry := &f.segments[0]; f.calls {
+		b = append(f.appendDescent(b, entry.cost), opBlock)
 		switch len(t.results) {
 		case 0:
 			b = append(b, typeNone)
@@ -99,14 +137,17 @@ func (f *function) assemble(t *functionType) []byte {
 		default:
 			b = appendSigned(b, int64(f.resultType(t.results)))
 		}
-	} else if entry > 0 {
+	} else if entry.cost > 0 {
+		if f.cost() > small {
+			entry.check = callCheck
+		}
 		b = f.appendCharge(b, entry)
 	}
 	at := 0
 	for i := range f.segments[1:] {
 		if s := &f.segments[i+1]; s.cost > 0 {
 			b = append(b, f.body[at:s.at]...)
-			b, at = f.appendCharge(b, s.cost), s.at
+			b, at = f.appendCharge(b, s), s.at
 		}
 	}
 	b = append(b, f.body[at:]...)

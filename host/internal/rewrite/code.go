@@ -85,9 +85,13 @@ func (f *function) instruction() {
 		f.vector()
 		return
 	case opReturn: // as a branch out of the body, which assemble may put a block around
+		f.pay()
 		f.body = append(f.body, opBr)
 		f.jump(uint32(len(f.frames) - 1))
 		f.top().dead = true
+		return
+	case opLoop:
+		f.loop()
 		return
 	case opMemoryGrow:
 		f.payLength(ofPages)
@@ -102,14 +106,14 @@ func (f *function) instruction() {
 	case nothing:
 		f.simple(op)
 	case blockType:
-		f.appendBlockType()
-		f.push(op)
+		f.body = f.appendBlockType(f.body)
+		f.push(op, 1)
 	case label:
 		f.jump(f.index(len(f.frames), "label"))
 		if op == opBr {
 			f.top().dead = true
 		} else {
-			f.begin(false)
+			f.begin(false, noCheck)
 		}
 	case labels:
 		n := f.count()
@@ -140,7 +144,7 @@ func (f *function) instruction() {
 	case memoryArgument:
 		f.appendMemoryArgument()
 	case memoryIndex:
-		f.appendMemoryIndex()
+		f.body = append(f.body, f.memory())
 	case constI32:
 		f.body = appendSigned(f.body, f.signed(32))
 	case constI64:
@@ -168,6 +172,9 @@ func (f *function) simple(op opcode) {
 		}
 		f.otherwise()
 	case opEnd:
+		if t := f.top(); t.op == opLoop && t.level-f.frames[len(f.frames)-2].level > 1 {
+			f.body = f.appendLoopEnd(f.body)
+		}
 		f.pop()
 	}
 }
@@ -176,11 +183,28 @@ func (f *function) simple(op opcode) {
 func (f *function) jump(label uint32) {
 	if f.err == nil {
 		f.branch(label)
-		f.body = appendU32(f.body, label)
+		f.body = appendU32(f.body, f.top().level-f.frames[len(f.frames)-1-int(label)].level)
 	}
 }
 
-func (f *function) appendBlockType() {
+func (f *function) appendBlockType(b []byte) []byte {
+	return appendSigned(b, f.blockType())
+}
+
+// loop begins a loop. One without parameters gets another around it, so that it need not call when fuel is below zero: see
+// appendLoop.
+func (f *function) loop() {
+	if t := f.blockType(); t < 0 {
+		f.body = f.appendLoop(f.body, byte(t&0x7f))
+		f.push(opLoop, 4)
+	} else {
+		f.body = appendSigned(append(f.body, opLoop), t)
+		f.push(opLoop, 1)
+	}
+}
+
+// blockType reads the type of a block: negative, one of its result or typeNone; else the index of a type.
+func (f *function) blockType() int64 {
 	t := f.signed(33)
 	switch b := byte(t & 0x7f); {
 	case f.err != nil:
@@ -188,9 +212,8 @@ func (f *function) appendBlockType() {
 		f.fail(noSuch("type", t, len(f.types)))
 	case t < -64 || t < 0 && b != typeNone && !isNumeric(b) && b != typeV128 && !isReference(b):
 		f.fail(unsupported(fmt.Sprintf("has a block of the type %#x", b), typeFeature(b)))
-	default:
-		f.body = appendSigned(f.body, t)
 	}
+	return t
 }
 
 // appendMemoryArgument copies the alignment and the offset of an access to the memory.
@@ -202,11 +225,12 @@ func (f *function) appendMemoryArgument() {
 	f.body = appendU32(appendU32(f.body, align), f.u32())
 }
 
-func (f *function) appendMemoryIndex() {
-	if f.u32() != 0 {
+// memory reads the number of the only memory, which is one byte.
+func (f *function) memory() byte {
+	if f.byte() != 0 {
 		f.fail(unsupported("names a memory", "multiple memories"))
 	}
-	f.body = append(f.body, 0)
+	return 0
 }
 
 func (f *function) unsupported(op opcode, sub uint32) {
@@ -250,16 +274,16 @@ func (f *function) misc() {
 	case miscMemoryInit:
 		f.payLength(ofBytes)
 		first = f.index(max(f.data, 0), "data segment")
-		second = f.index(1, "memory")
+		second = uint32(f.memory())
 	case miscDataDrop:
 		f.cannotRestore("it drops data segments")
 		first = f.index(max(f.data, 0), "data segment")
 	case miscMemoryCopy:
 		f.payLength(ofBytes)
-		first, second = f.index(1, "memory"), f.index(1, "memory")
+		first, second = uint32(f.memory()), f.index(1, "memory")
 	case miscMemoryFill:
 		f.payLength(ofBytes)
-		first = f.index(1, "memory")
+		first = uint32(f.memory())
 	case miscTableInit:
 		f.cannotRestore("it writes elements of tables")
 		f.payLength(ofElements)

@@ -16,16 +16,23 @@
 // charged before it arises, where a segment of the code begins. A segment begins at the entry of a function, at the head of a
 // loop, and wherever else the rewriter finds it worth the while; it reaches to the end of the construct that it begins in (the
 // body, the block, the loop, or the arm of an if), and what is between them and belongs to no later segment is its own. So
-// control gets to an instruction only through the beginning of its segment, and gets there again only through the beginning again:
-// the two are in the same loops, and no branch leads past the one to the other. Hence
+// control gets to an instruction only through the beginning of its segment, and gets there again only through the beginning
+// again: the two are in the same loops, and no branch leads past the one to the other. Hence
 //
 //	executed ≤ charged ≤ executed + slack × segments begun
 //
-// for what has run to its end. The second part is why segments begin elsewhere: code that may be left out, after an if, an else, a
-// br_if, or a construct that can be left for an outer one, makes a segment of its own unless its cost fits into the slack of the
-// segment that it would belong to.
+// for what has run to its end; slack is 32. The second part is why segments begin elsewhere: code that may be left out, after an
+// if, an else, a br_if, or a construct that can be left for an outer one, makes a segment of its own unless its cost fits into the
+// slack of the segment that it would belong to.
 //
 // Bulk instructions cost what they move besides, see [BytesPerFuel].
+//
+// # When the guest yields
+//
+// Whether fuel is below zero is looked at where a function is entered that calls others or costs more than 100, at the head of a
+// loop, before a bulk instruction, and within straight code after every 10,000. Whatever repeats passes one of these. So between two
+// looks a guest goes through the code of one function at most, and through small functions that it calls there. The other charges
+// are a subtraction.
 //
 // # What is refused
 //

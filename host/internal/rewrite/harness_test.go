@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -27,13 +30,13 @@ type engine struct {
 	wazero.Runtime
 	slice  int64 // what is given when fuel is out
 	slices int   // how many are given; negative: any number
-	given  int64
+	given  map[api.Module]int64
 	yields int
 }
 
 func newEngine(t testing.TB) *engine {
 	t.Helper()
-	e := &engine{Runtime: wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2)), slice: 1 << 20, slices: -1}
+	e := &engine{Runtime: wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2)), slice: 1 << 20, slices: -1, given: make(map[api.Module]int64)}
 	t.Cleanup(func() { _ = e.Close(context.Background()) })
 	wasi_snapshot_preview1.MustInstantiate(t.Context(), e.Runtime)
 	_, err := e.NewHostModuleBuilder(rewrite.HostModule).NewFunctionBuilder().WithGoModuleFunction(
@@ -56,18 +59,22 @@ func (e *engine) yield(_ context.Context, guest api.Module, stack []uint64) {
 		panic(errFuel)
 	}
 	e.slices--
-	e.given += e.slice
-	fuel.Set(fuel.Get() + uint64(e.slice))
+	give := e.slice
+	if debt := -int64(fuel.Get()); debt > 1000*give { // of a bulk instruction
+		give += debt
+	}
+	e.given[guest] += give
+	fuel.Set(fuel.Get() + uint64(give))
 }
 
 // used returns how much fuel a guest has been charged.
 func (e *engine) used(guest api.Module) int64 {
-	return e.given - int64(guest.ExportedGlobal(rewrite.FuelGlobal).Get())
+	return e.given[guest] - int64(guest.ExportedGlobal(rewrite.FuelGlobal).Get())
 }
 
 // reset begins to count anew.
 func (e *engine) reset(guest api.Module) {
-	e.given, e.yields = int64(guest.ExportedGlobal(rewrite.FuelGlobal).Get()), 0
+	e.given[guest], e.yields = int64(guest.ExportedGlobal(rewrite.FuelGlobal).Get()), 0
 }
 
 func (e *engine) instantiate(t testing.TB, binary []byte) api.Module {
@@ -105,3 +112,13 @@ func mustRewrite(t testing.TB, raw []byte, l rewrite.Limits) *rewrite.Module {
 	}
 	return m
 }
+
+func isOurs(err error) bool {
+	return errors.Is(err, errDepth) || errors.Is(err, errFuel) || strings.Contains(err.Error(), "stack overflow")
+}
+
+func sortedNames(exports map[string]api.FunctionDefinition) []string {
+	return slices.Sorted(maps.Keys(exports))
+}
+
+func equal(a, b []any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }

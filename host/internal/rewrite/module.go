@@ -11,6 +11,7 @@ import (
 
 // module is an original module as far as it has been read, and what is to be added to it.
 type module struct {
+	granularity
 	limits   Limits
 	sections [sections][]byte // the original ones; nil: there is none
 	names    []byte           // the content of the custom section "name", after its name

@@ -100,11 +100,13 @@ func (id sectionID) String() string {
 
 // Rewrite makes the module of a binary. It does not change raw, and keeps nothing of it. Its error says what is
 // wrong, beginning with "its" or "it". What it allocates is bounded by the length of raw.
-func Rewrite(raw []byte, l Limits) (*Module, error) {
+func Rewrite(raw []byte, l Limits) (*Module, error) { return rewrite(raw, l, usual()) }
+
+func rewrite(raw []byte, l Limits, g granularity) (*Module, error) {
 	if l.Depth < 1 || l.MemoryPages > maxPages {
 		return nil, fmt.Errorf("the limits %+v are out of range", l)
 	}
-	m := &module{limits: l, results: make(map[string]uint32), data: -1}
+	m := &module{granularity: g, limits: l, results: make(map[string]uint32), data: -1}
 	if err := m.split(raw); err != nil {
 		return nil, err
 	}

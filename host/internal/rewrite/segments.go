@@ -1,7 +1,17 @@
 package rewrite
 
-// slack is how much a charge may exceed what is then run, for code that is left out. More slack makes fewer charges.
-const slack = 32
+// granularity says how finely code is charged for.
+type granularity struct {
+	// slack is how much a charge may exceed what is then run, for code that is left out. More of it makes fewer charges.
+	slack int64
+	// longest is the greatest cost of code without a check, so that straight code of any length comes to one.
+	longest int64
+}
+
+// small is the greatest cost of a function that is entered without a check, so that calls in a row come to one.
+const small = 100
+
+func usual() granularity { return granularity{slack: 32, longest: 10_000} }
 
 // segment is a part of the code whose cost is charged where it begins.
 type segment struct {
@@ -10,7 +20,17 @@ type segment struct {
 	cost   int64 // 0: it is none
 	unsure int64 // how much of the cost is that of code that may be left out when the segment is begun
 	loop   bool  // it begins at the head of a loop
+	check  check // what is done besides the charge
 }
+
+// check is how the code at the beginning of a segment finds out that fuel is below zero.
+type check byte
+
+const (
+	noCheck   check = iota // control has come or will come to another
+	callCheck              // by a call
+	exitCheck              // by leaving the loop, around which there is one that calls
+)
 
 // frame is a construct that has been entered and not yet left: the body of the function, a block, a loop, an if, or an else.
 type frame struct {
@@ -20,6 +40,7 @@ type frame struct {
 	dead     bool   // control does not get here
 	unborn   bool   // control did not get to where it began
 	targeted bool   // a branch leads to its label, or the first arm of an if to its end
+	level    int    // how many labels there are in the rewritten code, with its own
 	escape   int    // the outermost frame that a branch out of it leads to; its own number or more: there is none
 }
 
@@ -30,35 +51,45 @@ func (f *function) top() *frame { return &f.frames[len(f.frames)-1] }
 // enter begins the body.
 func (f *function) enter() {
 	f.frames = append(f.frames, frame{op: opBlock, segment: noSegment, entered: noSegment})
-	f.begin(false)
+	f.begin(false, noCheck)
 }
 
-// push begins a construct within the one at hand.
-func (f *function) push(op opcode) {
+// push begins a construct within the one at hand, which has a number of labels in the rewritten code.
+func (f *function) push(op opcode, labels int) {
 	t := f.top()
 	f.frames = append(f.frames, frame{
-		op: op, segment: t.segment, entered: t.segment, dead: t.dead, unborn: t.dead, escape: len(f.frames),
+		op: op, segment: t.segment, entered: t.segment, dead: t.dead, unborn: t.dead, level: t.level + labels, escape: len(f.frames),
 	})
-	if op != opBlock {
-		f.begin(op == opLoop)
+	switch {
+	case op == opLoop && labels > 1:
+		f.begin(true, exitCheck)
+	case op == opLoop:
+		f.begin(true, callCheck)
+	case op == opIf:
+		f.begin(false, noCheck)
 	}
 }
 
 // begin begins a segment, which reaches to the end of the construct at hand.
-func (f *function) begin(loop bool) {
+func (f *function) begin(loop bool, c check) {
 	t := f.top()
 	if t.dead {
 		return
 	}
-	f.segments = append(f.segments, segment{at: len(f.body), outer: t.segment, loop: loop})
+	f.segments = append(f.segments, segment{at: len(f.body), outer: t.segment, loop: loop, check: c})
 	t.segment = len(f.segments) - 1
 }
 
-// pay adds the cost of one instruction.
+// pay adds the cost of the instruction that comes next.
 func (f *function) pay() {
-	if t := f.top(); !t.dead {
-		f.segments[t.segment].cost++
+	t := f.top()
+	if t.dead {
+		return
 	}
+	if f.segments[t.segment].cost >= f.longest {
+		f.begin(false, callCheck)
+	}
+	f.segments[t.segment].cost++
 }
 
 // branch notes a branch to a label.
@@ -79,7 +110,7 @@ func (f *function) otherwise() {
 	t.op, t.segment = opElse, t.entered
 	t.targeted = t.targeted || !t.dead
 	t.dead = t.unborn
-	f.begin(false)
+	f.begin(false, noCheck)
 }
 
 // pop ends a construct. What comes after one that can be left for an outer one may be left out, and so is a segment.
@@ -101,7 +132,7 @@ func (f *function) pop() {
 		t.dead = ended.unborn || ended.dead && !ended.targeted
 	}
 	if ended.escape < len(f.frames) {
-		f.begin(false)
+		f.begin(false, noCheck)
 	}
 }
 
@@ -118,9 +149,21 @@ func (f *function) settle(t *frame) {
 			}
 			unsure = s.unsure // of a loop that goes round once
 		}
-		if outer.unsure+unsure <= slack {
+		if s.check == callCheck && !s.loop { // after the longest
+			continue
+		}
+		if outer.unsure+unsure <= f.slack {
 			outer.cost, outer.unsure = outer.cost+s.cost, outer.unsure+unsure
 			s.cost = 0
 		}
 	}
+}
+
+// cost returns what all instructions of the function cost. REQUIRES: it has been read to its end.
+func (f *function) cost() int64 {
+	var sum int64
+	for i := range f.segments {
+		sum += f.segments[i].cost
+	}
+	return sum
 }
