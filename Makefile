@@ -16,10 +16,11 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Build everything and serve on 127.0.0.1:8080 with the example plugins
+run: ## Build everything and serve on 127.0.0.1:8080 with the example plugins, and their payment service on 127.0.0.1:8081
 	@$(MAKE) --no-print-directory -j2 build wasm-packages
 	@$(MAKE) --no-print-directory plugins
-	exec $(WFRT) serve --config config.yaml
+	@$(GO) build -trimpath -o bin/payments ./plugins/orders/payments/cmd/payments
+	exec bin/payments 127.0.0.1:8081 $(WFRT) serve --config config.yaml
 
 .PHONY: build
 build: ## Build bin/wfrt
@@ -31,7 +32,7 @@ plugins: build ## Build the example plugins into plugins/*.wasm
 
 .PHONY: wasm-packages
 wasm-packages: # what the plugins are built from, beside the binary: a first build has much to do
-	@GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GO) build -trimpath ./sdk encoding/json log/slog
+	@GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GO) build -trimpath ./sdk encoding/json log/slog net/http
 
 .PHONY: test
 test: ## Run every test that needs no outside server

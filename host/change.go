@@ -360,6 +360,7 @@ func (h *Host) conclude(result admission, admitted []*module, asked *proposal) {
 		switch at := slices.IndexFunc(admitted, func(m *module) bool { return m.file == file }); {
 		case at >= 0:
 			m := admitted[at]
+			m.caps.Load().warn(logger)
 			logger.Info("a plugin serves", "digest", digestOf(m.digest), "how", string(h.ledger.entry(m.name).Active.How))
 			if p.newer != m {
 				h.retire(p.newer)

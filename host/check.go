@@ -21,7 +21,9 @@ type Report struct {
 	// not among them. They are for looking at; they cannot be invoked.
 	Workflows []*runtime.Workflow
 	Handlers  []Handlers // what the module carries, by workflow and kind
-	Warnings  []string   // what is allowed and yet looks like a mistake
+	// Capabilities are what the module asks for, and whether the host that checks it grants them.
+	Capabilities []Capability
+	Warnings     []string // what is allowed and yet looks like a mistake
 }
 
 // Handlers are the handlers of one kind that a module carries for one workflow.
@@ -50,7 +52,7 @@ func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	}
 	report := &Report{
 		File: file, Digest: m.digest.String(), Size: m.size, Manifest: m.manifest,
-		MemoryBytes: m.initialized,
+		MemoryBytes: m.initialized, Capabilities: m.caps.Load().list(),
 	}
 	m.retire()
 	m.freeWhenDrained()

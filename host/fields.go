@@ -24,6 +24,9 @@ func fieldFunctions() []hostFunction {
 		{abi.FuncLog, "iii", "", logLine},
 		{abi.FuncTrigger, "iiiiii", "", trigger},
 		{abi.FuncHTTPSend, "iiiii", "i", httpSend},
+		{abi.FuncSecretRead, "iiii", "i", secretRead},
+		{abi.FuncEmit, "iiiiii", "", emit},
+		{abi.FuncMeasure, "iiiiiI", "i", measure},
 	}
 }
 

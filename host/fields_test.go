@@ -145,7 +145,10 @@ func TestLogBodies(t *testing.T) {
 }
 
 // meterOf counts what happens to one plugin.
-type meterOf struct{ trapped, instances, cut, served, refused atomic.Int64 }
+type meterOf struct {
+	NoMeter
+	trapped, instances, cut, served, refused atomic.Int64
+}
 
 func (m *meterOf) Plugin(string) PluginMeter { return m }
 func (m *meterOf) Trapped()                  { m.trapped.Add(1) }

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -19,6 +20,12 @@ type Grants struct {
 	// HTTP has the hosts that the plugin may send requests to, by a pattern that abi.CheckHost accepts. Where several fit a
 	// host the most specific holds: a name before a wildcard, a longer one before a shorter, one with a port before one without.
 	HTTP map[string]HTTPGrant
+	// Secrets has the secrets that the plugin may use, by name.
+	Secrets map[string]SecretGrant
+	// Emit has the types of events that the plugin may emit; "order.*" stands for every type that begins so, "*" for any.
+	Emit []string
+	// Metrics lets the plugin take measurements.
+	Metrics bool
 	// Trigger has the workflows that the plugin may trigger besides those it carries a part of; "*" stands for any.
 	Trigger []string
 }
@@ -61,6 +68,15 @@ func (g *Grants) validate(plugin string) error {
 			fault(errors.New("has a negative limit"), fmt.Sprintf("host %q", pattern))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(g.Secrets)) {
+		fault(abi.CheckName(name), "secret's name")
+		for _, pattern := range g.Secrets[name].Hosts {
+			fault(abi.CheckHost(pattern), "secret "+name+": the host")
+		}
+	}
+	for _, kind := range g.Emit {
+		fault(abi.CheckPattern(kind), "event's type")
+	}
 	for _, workflow := range g.Trigger {
 		fault(abi.CheckPattern(workflow), "workflow")
 	}
@@ -70,12 +86,13 @@ func (g *Grants) validate(plugin string) error {
 // capabilities is what one module may do: what it asks for and what the operator grants, with the connections that it has.
 // Everything but the connections is immutable.
 type capabilities struct {
-	plugin string
-	asks   abi.Capabilities
-	own    []string   // the workflows that the module carries a part of
-	rules  []httpRule // the most specific first
-	grants Grants
-	client *http.Transport // nil when no host is granted
+	plugin  string
+	asks    abi.Capabilities
+	own     []string   // the workflows that the module carries a part of
+	rules   []httpRule // the most specific first
+	grants  Grants
+	secrets map[string]Secret
+	client  *http.Transport // nil when no host is granted
 }
 
 // httpRule is one host that is granted.
@@ -85,8 +102,8 @@ type httpRule struct {
 }
 
 // newCapabilities makes the capabilities of a module. The caller closes them.
-func newCapabilities(plugin string, m *abi.Manifest, grants Grants) *capabilities {
-	c := &capabilities{plugin: plugin, grants: grants, own: workflowNames(m)}
+func newCapabilities(plugin string, m *abi.Manifest, grants Grants, secrets map[string]Secret) *capabilities {
+	c := &capabilities{plugin: plugin, grants: grants, secrets: secrets, own: workflowNames(m)}
 	if m.Capabilities != nil {
 		c.asks = *m.Capabilities
 	}
@@ -145,20 +162,47 @@ func (c *capabilities) key(what string) string {
 	return "plugins.overrides." + c.plugin + ".grants." + what
 }
 
-// missing returns what the module asks for and is not granted, in words.
-func (c *capabilities) missing() []string {
-	var lacks []string
+// Capability is one thing that a plugin asks for.
+type Capability struct {
+	What    string // "POST requests to payments", in words
+	Granted bool
+	Key     string // of the configuration, which grants it
+}
+
+// list returns what the module asks for.
+func (c *capabilities) list() []Capability {
+	var list []Capability
+	add := func(key string, granted bool, format string, args ...any) {
+		list = append(list, Capability{What: fmt.Sprintf(format, args...), Granted: granted, Key: c.key(key)})
+	}
 	for _, ask := range c.asks.HTTP {
-		if !slices.ContainsFunc(c.rules, func(r httpRule) bool { return overlap(ask.Host, r.pattern) }) {
-			lacks = append(lacks, fmt.Sprintf("%s requests to %s (%s)", strings.Join(ask.Methods, ", "), ask.Host, c.key("http")))
-		}
+		granted := slices.ContainsFunc(c.rules, func(r httpRule) bool { return overlap(ask.Host, r.pattern) })
+		add("http", granted, "%s requests to %s", strings.Join(ask.Methods, ", "), ask.Host)
+	}
+	for _, name := range c.asks.Secrets {
+		_, granted := c.grants.Secrets[name]
+		add("secrets", granted, "the secret %s", name)
+	}
+	for _, kind := range c.asks.Emit {
+		add("emit", matchesAny(c.grants.Emit, strings.TrimSuffix(kind, "*")), "events of the type %s", kind)
 	}
 	for _, workflow := range c.asks.Trigger {
-		if !slices.Contains(c.own, workflow) && !matchesAny(c.grants.Trigger, strings.TrimSuffix(workflow, "*")) {
-			lacks = append(lacks, fmt.Sprintf("to trigger the workflow %s (%s)", workflow, c.key("trigger")))
+		granted := slices.Contains(c.own, workflow) || matchesAny(c.grants.Trigger, strings.TrimSuffix(workflow, "*"))
+		add("trigger", granted, "triggers of the workflow %s", workflow)
+	}
+	if c.asks.Metrics {
+		add("metrics", c.grants.Metrics, "measurements")
+	}
+	return list
+}
+
+// warn says what the module asks for and will be refused.
+func (c *capabilities) warn(logger *slog.Logger) {
+	for _, ask := range c.list() {
+		if !ask.Granted {
+			logger.Warn("a plugin asks for what it is not granted; it will be refused", "asks_for", ask.What, "grant", ask.Key)
 		}
 	}
-	return lacks
 }
 
 // overlap reports whether some host may fit both patterns.

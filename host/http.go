@@ -75,6 +75,8 @@ func httpSend(i *instance, guest api.Module, stack []uint64) {
 	body := i.view(guest, "http_send", uint32(stack[2]), uint32(stack[3]))
 	timeout := time.Duration(max(int32(uint32(stack[4])), 0)) * time.Millisecond
 	i.call.reply = reply{}
+	i.rest()
+	i.fuel.since = time.Time{} // what it waits here is no measure of its pace
 	status, err := i.send(head, body, timeout)
 	if err != nil {
 		i.checkpoint() // what it waited for may have ended because the call does
@@ -95,14 +97,18 @@ func (i *instance) send(head string, body []byte, timeout time.Duration) (int32,
 		return 0, fmt.Errorf("the request %w", err)
 	}
 	caps := i.module.caps.Load()
-	to, rule, err := caps.check(&parsed)
+	to, err := caps.check(&parsed)
 	if err != nil {
 		return 0, err
 	}
+	rule := to.rule
 	about := parsed.Method + " " + to.Redacted()
 	if int64(len(body)) > rule.RequestBytes {
 		return 0, fmt.Errorf("%s: the body of the request has %d bytes, more than the limit of %d (%s)", about, len(body),
 			rule.RequestBytes, caps.hostKey(rule, "request_bytes"))
+	}
+	if err := caps.inject(parsed.Header, to); err != nil {
+		return 0, err
 	}
 	limit := rule.Timeout
 	if timeout > 0 {
@@ -175,22 +181,29 @@ func orCause(ctx context.Context, err error) error {
 	return err
 }
 
-// check returns where a request goes and what is granted of it, or why it may not go there.
-func (c *capabilities) check(r *abi.Request) (*url.URL, *httpRule, error) {
+// destination is where a request goes.
+type destination struct {
+	*url.URL
+	host, port string    // of the URL; the port is a number
+	rule       *httpRule // that lets it go there
+}
+
+// check returns where a request goes, or why it may not go there.
+func (c *capabilities) check(r *abi.Request) (*destination, error) {
 	to, err := url.Parse(r.URL)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the request to %.200q: %w", r.URL, errors.Unwrap(err))
+		return nil, fmt.Errorf("the request to %.200q: %w", r.URL, errors.Unwrap(err))
 	}
 	switch {
 	case to.Scheme != "http" && to.Scheme != "https":
-		return nil, nil, fmt.Errorf("the request to %.200q: a URL begins with http:// or https://", r.URL)
+		return nil, fmt.Errorf("the request to %.200q: a URL begins with http:// or https://", r.URL)
 	case to.User != nil:
-		return nil, nil, fmt.Errorf("the request to %s: a user and a password are sent in the header Authorization, not in the URL",
+		return nil, fmt.Errorf("the request to %s: a user and a password are sent in the header Authorization, not in the URL",
 			to.Redacted())
 	}
 	host, port := to.Hostname(), to.Port()
 	if err := abi.CheckURLHost(host); err != nil {
-		return nil, nil, fmt.Errorf("the request to %.200q: the URL %w", r.URL, err)
+		return nil, fmt.Errorf("the request to %.200q: the URL %w", r.URL, err)
 	}
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
@@ -199,19 +212,19 @@ func (c *capabilities) check(r *abi.Request) (*url.URL, *httpRule, error) {
 	if !slices.ContainsFunc(c.asks.HTTP, func(ask abi.HTTPAsk) bool {
 		return abi.HostMatches(ask.Host, host, port) && abi.MethodMatches(ask.Methods, r.Method)
 	}) {
-		return nil, nil, refuse("the plugin does not ask for %s requests to %s: ask with sdk.AskHTTP(%q, %q)",
+		return nil, refuse("the plugin does not ask for %s requests to %s: ask with sdk.AskHTTP(%q, %q)",
 			r.Method, to.Host, to.Host, r.Method)
 	}
 	rule := c.rule(host, port)
 	switch {
 	case rule == nil:
-		return nil, nil, refuse("the operator does not let the plugin send requests to %s: add the host to %s, as in %q: {methods: [%s]}",
+		return nil, refuse("the operator does not let the plugin send requests to %s: add the host to %s, as in %q: {methods: [%s]}",
 			to.Host, c.key("http"), to.Host, r.Method)
 	case !abi.MethodMatches(rule.Methods, r.Method):
-		return nil, nil, refuse("the operator does not let the plugin send %s requests to %s: add the method to %s", r.Method, to.Host,
+		return nil, refuse("the operator does not let the plugin send %s requests to %s: add the method to %s", r.Method, to.Host,
 			c.hostKey(rule, "methods"))
 	}
-	return to, rule, nil
+	return &destination{URL: to, host: host, port: port, rule: rule}, nil
 }
 
 // hostKey is the key of the configuration that holds a setting of a granted host.

@@ -148,7 +148,7 @@ func TestTheMostSpecificHostHolds(t *testing.T) {
 	grants := Grants{HTTP: map[string]HTTPGrant{
 		"*": {}, "*:443": {}, "*.example.com": {}, "*.api.example.com": {}, "v1.api.example.com": {}, "v1.api.example.com:8443": {},
 	}}
-	c := newCapabilities("door", m, grants)
+	c := newCapabilities("door", m, grants, nil)
 	defer c.close()
 	for host, want := range map[string]string{
 		"v1.api.example.com:443": "v1.api.example.com", "v1.api.example.com:8443": "v1.api.example.com:8443",

@@ -125,10 +125,10 @@ func (c *call) outcome(code abi.Code) {
 		out.Kind, c.newObject = runtime.OutcomeSkip, false
 	case abi.CodeError:
 		out.Kind, out.Reason = runtime.OutcomeError, c.reason
-		c.newObject, out.Intents = false, out.Intents[:0]
+		c.newObject, out.Intents, out.Emits = false, out.Intents[:0], out.Emits[:0]
 	case abi.CodePermanent:
 		out.Kind, out.Reason = runtime.OutcomePermanent, c.reason
-		c.newObject, out.Intents = false, out.Intents[:0]
+		c.newObject, out.Intents, out.Emits = false, out.Intents[:0], out.Emits[:0]
 	case abi.CodeDone:
 		if !c.finished() {
 			return

@@ -15,6 +15,8 @@ type PluginMeter interface {
 	Instances(delta int)
 	// LogsCut is one invocation that wrote more log than its limit.
 	LogsCut()
+	// Measured is a measurement that the plugin takes. An error says why it is not taken, as when there are too many series.
+	Measured(m Measurement) error
 	// Loaded is one attempt to have a module of the plugin serve, or the end of one that did.
 	Loaded(result LoadResult)
 }
@@ -48,3 +50,6 @@ func (NoMeter) LogsCut() {}
 
 // Loaded implements PluginMeter.
 func (NoMeter) Loaded(LoadResult) {}
+
+// Measured implements PluginMeter.
+func (NoMeter) Measured(Measurement) error { return nil }

@@ -42,9 +42,11 @@ type module struct {
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
 
-	bound  *runtime.Module // what the engine keeps to; one for all handlers
-	caps   atomic.Pointer[capabilities]
-	totals *totals // of the plugin
+	bound *runtime.Module // what the engine keeps to; one for all handlers
+	caps  atomic.Pointer[capabilities]
+
+	unmeasured atomic.Bool // it was logged that its measurements are not taken
+	totals     *totals     // of the plugin
 }
 
 // totals are what a plugin has done since the process began, by whichever module.
@@ -108,7 +110,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		return nil, err
 	}
 	m.initialized = int64(first.guest.Memory().Size())
-	m.caps.Store(newCapabilities(m.name, m.manifest, h.options.Grants[m.name]))
+	m.caps.Store(newCapabilities(m.name, m.manifest, h.options.Grants[m.name], h.options.Secrets))
 	if m.isolation = isolationOf(own.Isolation, m.manifest); m.isolation == IsolationFresh {
 		if first, err = m.renewed(ctx, first); err != nil {
 			return nil, err

@@ -66,6 +66,8 @@ type Options struct {
 	Random io.Reader
 	// Rescan is how often Watch looks at the directory without being notified of a change. Defaults to 3 seconds.
 	Rescan time.Duration
+	// Secrets are those that plugins may be granted, by name. Defaults to none.
+	Secrets map[string]Secret
 	// Settle is how long Watch waits after the last notification of a change, so that a copy in progress can end. Defaults
 	// to 100 milliseconds.
 	Settle time.Duration

@@ -52,6 +52,8 @@ type Plugin struct {
 
 	// Exceeded is how often an invocation exceeded a limit, likewise, by the name of its key in plugins.limits. It has every limit.
 	Exceeded map[string]uint64
+	// Capabilities are what the module asks for.
+	Capabilities []Capability
 }
 
 // Canary is a module on trial.
@@ -144,6 +146,7 @@ func (h *Host) describe(p *plugin) Plugin {
 		view.Digest, view.Size = m.digest.String(), m.size
 		view.Version, view.SDK = m.manifest.Version, m.manifest.SDK
 		view.Workflows = workflowNames(m.manifest)
+		view.Capabilities = m.caps.Load().list()
 		if view.Isolation = m.isolation; m.isolation == IsolationFresh {
 			view.Unrestorable = m.unrestorable
 		}

@@ -1,6 +1,7 @@
 package kafkastreamer
 
 import (
+	"bytes"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -86,7 +87,11 @@ func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 	at := p.cut(func(b []byte) []byte { return e.Time.AppendFormat(b, time.RFC3339Nano) })
 	header(headerVersion, w.fixed.version)
 	header(headerID, id)
-	header(headerType, p.cut(func(b []byte) []byte { return append(b, eventType(e.State)...) }))
+	kind := e.Type // of one that a handler emitted
+	if e.Number == 0 {
+		kind = eventType(e.State)
+	}
+	header(headerType, p.cut(func(b []byte) []byte { return append(b, kind...) }))
 	header(headerSource, w.source)
 	header(headerSubject, p.cut(func(b []byte) []byte { return append(b, e.ForeignID...) }))
 	header(headerTime, at)
@@ -100,8 +105,17 @@ func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 	if !e.Trace.IsZero() {
 		header(headerTrace, p.cut(func(b []byte) []byte { b, _ = e.Trace.AppendText(b); return b }))
 	}
+	key := id[:bytes.IndexByte(id, '/'):bytes.IndexByte(id, '/')] // the run ID
+	if e.Number > 0 {
+		if e.ContentType != "" {
+			header(headerContentType, p.cut(func(b []byte) []byte { return append(b, e.ContentType...) }))
+		}
+		return kgo.Record{
+			Key: key, Timestamp: e.Time, Headers: p.headers[first:len(p.headers):len(p.headers)],
+			Value: p.cut(func(b []byte) []byte { return append(b, e.Data...) }),
+		}
+	}
 	header(headerContentType, w.fixed.contentType)
-	key := id[:len(id)-len(version)-1] // the run ID is what stands before the slash
 	return kgo.Record{
 		Key: key, Headers: p.headers[first:len(p.headers):len(p.headers)],
 		Value: p.cut(func(b []byte) []byte { return appendBody(b, e, key, at) }),

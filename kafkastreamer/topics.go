@@ -100,7 +100,7 @@ func (w *workflow) appendTopics(dst []*topic, prefix string, e *runtime.Event) [
 		return append(dst, w.erasure)
 	}
 	dst = append(dst, w.status(prefix, e.Status))
-	if e.Was != e.State {
+	if e.Number == 0 && e.Was != e.State {
 		dst = append(dst, w.stateChange)
 	}
 	return dst

@@ -59,7 +59,7 @@ func (s *Store) write(sh *shard, lsn runtime.LSN, b *runtime.Batch) error {
 	w := &sh.rows
 	switch {
 	case b.Next != nil:
-		if err := w.change(sh.number, lsn, b.Prev, b.Next); err != nil {
+		if err := w.change(sh.number, lsn, b.Prev, b.Next, b.Emits); err != nil {
 			return err
 		}
 	case b.Remove:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -411,7 +412,7 @@ func (l *lives) checkEvents(shard runtime.Shard, held runtime.LSN, events []runt
 		return fmt.Errorf("the event of position %d is missing", missing[n-1].LSN)
 	}
 	for i, e := range want[len(missing):] {
-		if events[i] != e {
+		if !reflect.DeepEqual(events[i], e) {
 			return fmt.Errorf("event %+v, want %+v", events[i], e)
 		}
 	}

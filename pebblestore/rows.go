@@ -21,7 +21,7 @@ type rowWriter struct {
 
 // change writes next in the place of prev, with every row that follows from it. Of a step's transition these are four: the
 // record, the event, the index row that goes and the one that comes. The history row is the fifth.
-func (w *rowWriter) change(number runtime.Shard, lsn runtime.LSN, prev, next *runtime.Record) error {
+func (w *rowWriter) change(number runtime.Shard, lsn runtime.LSN, prev, next *runtime.Record, emits []runtime.Emit) error {
 	w.key = appendRecordKey(w.key[:0], number, next.RunID)
 	w.value = appendRecordHead(w.value[:0], next)
 	if err := w.setWithObject(next.Object); err != nil {
@@ -50,6 +50,7 @@ func (w *rowWriter) change(number runtime.Shard, lsn runtime.LSN, prev, next *ru
 		return nil
 	}
 	e := runtime.NewEvent(lsn, prev, next)
+	e.Emits = emits
 	w.key = appendEventKey(w.key[:0], number, lsn)
 	w.value = appendEvent(w.value[:0], &e)
 	return w.batch.Set(w.key, w.value, nil)

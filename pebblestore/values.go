@@ -217,7 +217,29 @@ func appendEvent(dst []byte, e *runtime.Event) []byte {
 	dst = appendString(dst, 7, e.Previous)
 	dst = appendTime(dst, 8, e.Time)
 	dst = appendUint(dst, 9, uint64(e.Was))
+	for i := range e.Emits {
+		dst = protowire.AppendTag(dst, 20, protowire.BytesType)
+		at, emit := len(dst), &e.Emits[i]
+		dst = appendString(dst, 1, emit.Type)
+		dst = appendString(dst, 2, emit.ContentType)
+		dst = closeMessage(appendBytes(dst, 3, emit.Data), at, 0)
+	}
 	return appendTrace(dst, 30, e.Trace)
+}
+
+func (n *names) decodeEmit(b []byte, e *runtime.Emit) error {
+	d := decoder{rest: b}
+	for d.next() {
+		switch d.num {
+		case 1:
+			e.Type = n.get(d.bytes())
+		case 2:
+			e.ContentType = n.get(d.bytes())
+		case 3:
+			e.Data = append([]byte(nil), d.bytes()...)
+		}
+	}
+	return d.err
 }
 
 func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
@@ -242,6 +264,10 @@ func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
 			e.Time = d.time()
 		case 9:
 			e.Was = runtime.RunState(d.uint(8))
+		case 20:
+			var emit runtime.Emit
+			d.take(n.decodeEmit(d.bytes(), &emit))
+			e.Emits = append(e.Emits, emit)
 		case 30:
 			e.Trace = d.trace()
 		}

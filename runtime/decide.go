@@ -133,6 +133,7 @@ func Decide(d *Decision, next *Record, b *Batch) {
 	}
 	b.History = append(b.History, line)
 	if !line.Failed {
+		b.Emits = d.Outcome.Emits
 		addIntents(b, next, "", d.Outcome.Intents, d.Trace, d.Now)
 	}
 	conclude(d.Record, next, d.Workflow, d.Now, b)

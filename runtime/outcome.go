@@ -32,6 +32,7 @@ type Outcome struct {
 	Object  []byte        // one JSON value when Changed; its buffer belongs to the caller of Invoke and is reused
 	Action  Action        // of a HandlerConnector's OutcomeDone: what becomes of the message; it aliases nothing
 	Intents []Intent      // runs to be triggered if the outcome is committed; not of an error
+	Emits   []Emit        // events to be written if the outcome is committed as a new version; not of an error
 	Logs    []LogLine     // what the handler logged, bounded by the host
 	Fuel    uint64        // what the invocation used, whatever came of it; 0 of native code
 }
@@ -53,7 +54,7 @@ type LogLine struct {
 
 // Reset empties the outcome and keeps the object's buffer.
 func (o *Outcome) Reset() {
-	*o = Outcome{Object: o.Object[:0], Intents: o.Intents[:0], Logs: o.Logs[:0]}
+	*o = Outcome{Object: o.Object[:0], Intents: o.Intents[:0], Emits: o.Emits[:0], Logs: o.Logs[:0]}
 }
 
 // Invocation is one call of a handler.

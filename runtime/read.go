@@ -162,8 +162,12 @@ func (e *Engine) shardEvents(ctx context.Context, s *shard, at *LSN, buf []Event
 			return err
 		}
 		e.traceEvents(events)
+		events = flatten(nil, events)
 		for i := range events {
 			*at = events[i].LSN
+			if i+1 < len(events) && events[i+1].LSN == *at {
+				*at-- // whoever leaves off amid the events of one change gets all of them again
+			}
 			if err := yield(&events[i]); err != nil {
 				return err
 			}

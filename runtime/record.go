@@ -243,6 +243,9 @@ type Event struct {
 	Previous  string   // the status before; "" for the first version
 	Was       RunState // the run state before; 0 for the first version
 	Time      time.Time
+	Number    int          // of one that a handler emitted with the change: from 1; 0: of the change itself
+	Emit                   // what the handler emitted; empty of the change itself
+	Emits     []Emit       // between store and engine: what handlers emitted with the change; outside each is an event of its own
 	Trace     TraceContext // the trace that the run belongs to; zero for none
 }
 
@@ -258,13 +261,17 @@ func NewEvent(lsn LSN, prev, next *Record) Event {
 	return e
 }
 
-// ID returns "<run_id>/<version>": equal for every delivery of the same event, so that consumers can drop duplicates.
+// ID returns "<run_id>/<version>", and "<run_id>/<version>/<number>" of one that a handler emitted: equal for every delivery of the same event, so that consumers can drop duplicates.
 func (e *Event) ID() string { return string(e.AppendID(make([]byte, 0, 57))) }
 
 // AppendID appends the event's ID to dst.
 func (e *Event) AppendID(dst []byte) []byte {
 	dst, _ = e.RunID.AppendText(dst)
-	return appendUint(append(dst, '/'), e.Version)
+	dst = appendUint(append(dst, '/'), e.Version)
+	if e.Number > 0 {
+		dst = appendUint(append(dst, '/'), uint64(e.Number))
+	}
+	return dst
 }
 
 // CauseKind says what made a version or an attempt. The numbers are part of the durable format.

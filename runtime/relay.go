@@ -38,7 +38,7 @@ func (s *shard) relay(ctx context.Context) error {
 	s.setPublished(at)
 	arrived := make(chan struct{}, 1)
 	defer s.unfollow(s.follow(arrived))
-	var page []Event
+	var page, emitted []Event // as the store has them, and as they are published
 	for {
 		if e.store.Applied(s.id) <= at {
 			select {
@@ -65,7 +65,8 @@ func (s *shard) relay(ctx context.Context) error {
 		if full && len(page) > 0 {
 			upTo = page[len(page)-1].LSN
 		}
-		if !s.publish(ctx, page) {
+		emitted = flatten(emitted[:0], page)
+		if !s.publish(ctx, emitted, batch) {
 			return nil
 		}
 		at = upTo
@@ -78,13 +79,13 @@ func (s *shard) relay(ctx context.Context) error {
 	}
 }
 
-// publish hands a page to the streamer until it has taken all of it, and reports whether it has before ctx ended. While the
+// publish hands a page, batch events at a time, to the streamer until it has taken all of it, and reports whether it has before ctx ended. While the
 // streamer fails, the wait between attempts doubles up to Relay.Backoff.
-func (s *shard) publish(ctx context.Context, page []Event) bool {
+func (s *shard) publish(ctx context.Context, page []Event, batch int) bool {
 	e := s.engine
 	wait := e.tuned.Load().Relay.Backoff / 100
 	for len(page) > 0 {
-		n, err := e.opt.Streamer.Publish(ctx, page)
+		n, err := e.opt.Streamer.Publish(ctx, page[:min(len(page), batch)])
 		page = page[min(max(n, 0), len(page)):]
 		if ctx.Err() != nil {
 			return len(page) == 0

@@ -23,6 +23,7 @@ func (e Epoch) Base() LSN { return LSN(e) << 40 }
 type Batch struct {
 	Prev    *Record        // as the store holds it; nil when the run is new
 	Next    *Record        // as it is to be; nil when the batch changes no record
+	Emits   []Emit         // events that a handler emitted, to be written with the event of Next's version; nil for none
 	History []HistoryEntry // lines to write, in the place of those with the same version and line
 	Log     *LogEntry      // what a handler logged; nil for nothing
 	Payload []byte         // of the callback that Next has taken in last, number Next.Callbacks; nil for none

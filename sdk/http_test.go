@@ -22,6 +22,7 @@ var (
 )
 
 func init() {
+	sdk.AskTrigger("*")
 	sdk.AskHTTP("there", "*")
 	sdk.AskHTTP("*.example.com", "GET")
 	caller.Step("calling", func(ctx context.Context, r *sdk.Run[sdk.Raw, string]) (sdk.Outcome[string], error) {

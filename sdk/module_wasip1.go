@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -31,6 +32,18 @@ func hostTrigger(workflow unsafe.Pointer, workflowLen uint32, foreignID unsafe.P
 //go:wasmimport wfrt_v1 http_send
 //go:noescape
 func hostHTTPSend(head unsafe.Pointer, headLen uint32, body unsafe.Pointer, bodyLen uint32, timeout int32) int32
+
+//go:wasmimport wfrt_v1 secret_read
+//go:noescape
+func hostSecretRead(name unsafe.Pointer, nameLen uint32, buf unsafe.Pointer, limit uint32) int32
+
+//go:wasmimport wfrt_v1 emit
+//go:noescape
+func hostEmit(kind unsafe.Pointer, kindLen uint32, contentType unsafe.Pointer, contentTypeLen uint32, data unsafe.Pointer, dataLen uint32)
+
+//go:wasmimport wfrt_v1 measure
+//go:noescape
+func hostMeasure(kind int32, name unsafe.Pointer, nameLen uint32, labels unsafe.Pointer, labelsLen uint32, value uint64) int32
 
 // call is the module's way to the host. An instance runs one invocation at a time, so one is enough.
 var call = guest.NewCall(server{})
@@ -97,4 +110,19 @@ func (server) Trigger(workflow, foreignID string, object []byte) {
 func (server) HTTPSend(head, body []byte, timeout int32) int32 {
 	return hostHTTPSend(unsafe.Pointer(unsafe.SliceData(head)), uint32(len(head)),
 		unsafe.Pointer(unsafe.SliceData(body)), uint32(len(body)), timeout)
+}
+
+func (server) SecretRead(name string, buf []byte) int32 {
+	return hostSecretRead(unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)), unsafe.Pointer(unsafe.SliceData(buf)), uint32(len(buf)))
+}
+
+func (server) Emit(kind, contentType string, data []byte) {
+	hostEmit(unsafe.Pointer(unsafe.StringData(kind)), uint32(len(kind)),
+		unsafe.Pointer(unsafe.StringData(contentType)), uint32(len(contentType)),
+		unsafe.Pointer(unsafe.SliceData(data)), uint32(len(data)))
+}
+
+func (server) Measure(kind int32, name, labels string, value float64) int32 {
+	return hostMeasure(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)),
+		unsafe.Pointer(unsafe.StringData(labels)), uint32(len(labels)), math.Float64bits(value))
 }

@@ -124,6 +124,16 @@ func (a *app) printReport(path string, r *host.Report) error {
 	if err := a.printBeside(r.Manifest); err != nil {
 		return err
 	}
+	if len(r.Capabilities) > 0 {
+		t := newTable(a.out, "ASKS FOR", "GRANTED WITH")
+		a.print("\n")
+		for _, c := range r.Capabilities {
+			t.row(c.What, c.Key)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
 	for _, warning := range r.Warnings {
 		a.note("warning: %s", warning)
 	}

@@ -16,7 +16,7 @@ func (a *app) newEvents() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Show the events: every change of every run, in order within each run",
+		Short: "Show the events: every change of every run, and what plugins emit, in order within each run",
 		Long: `Show the events that are kept: those of one run in order, and those of different runs as they are found, shard by shard; with
 --follow also those to come, for ever, through restarts of the
 server. Each event in --output json holds the cursor behind it, for --after. Deliveries may repeat after a restart:
@@ -63,7 +63,11 @@ func (a *app) printEvent(e *client.Event) error {
 	if a.json() {
 		return a.printJSONLine(e)
 	}
-	_, err := fmt.Fprintf(a.out, eventLine, clock(e.Time), oneLine(e.Workflow), oneLine(e.ForeignID), e.State, oneLine(e.Status),
+	what := e.State
+	if e.Number > 0 { // a plugin emitted it
+		what = e.Type
+	}
+	_, err := fmt.Fprintf(a.out, eventLine, clock(e.Time), oneLine(e.Workflow), oneLine(e.ForeignID), what, oneLine(e.Status),
 		strconv.FormatUint(e.Version, 10), e.RunID)
 	return err
 }

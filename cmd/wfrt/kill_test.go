@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
 	"github.com/wfrt/wfrt/internal/httpapi"
+	"github.com/wfrt/wfrt/plugins/orders/payments"
 )
 
 // The 830 orders of the Northwind database, and what is known of them (plugins/orders/testdata).
@@ -43,6 +46,14 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 		Dir: "../../plugins/orders", Out: filepath.Join(dir, "plugins", "orders.wasm"), Messages: t.Output(),
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	service := payments.New()
+	charging := httptest.NewServer(service)
+	defer charging.Close()
+	granted := fmt.Sprintf("plugins: {overrides: {orders: {grants: {http: {payments: {methods: [POST], address: %q}}}}}}\n",
+		charging.Listener.Addr())
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{}
@@ -88,6 +99,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 		t.Errorf("awaited %v, want %v", summary.Awaited, want)
 	}
 	checkOrders(t, c)
+	checkCharges(t, service)
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
@@ -144,6 +156,17 @@ func checkOrders(t *testing.T, c *client.Client) {
 	if len(page.Runs) != orders || cents != ordersInCents {
 		t.Errorf("%d runs come to %d cents, want %d and %d", len(page.Runs), cents, orders, ordersInCents)
 	}
+}
+
+// checkCharges wants every order charged once, though the kills had some of them sent twice.
+func checkCharges(t *testing.T, service *payments.Service) {
+	t.Helper()
+	done := service.Totals()
+	if done.Charges != orders || len(done.PerOrder) != orders || done.ChargedCents != ordersInCents {
+		t.Errorf("%d charges for %d orders come to %d cents; want %d, one for each, and %d",
+			done.Charges, len(done.PerOrder), done.ChargedCents, orders, ordersInCents)
+	}
+	t.Logf("%d requests for %d charges", done.Requests, done.Charges)
 }
 
 // checkHistory wants every version once, and no attempt that failed for another reason than the kills.

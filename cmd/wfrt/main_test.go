@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 
 	"aead.dev/minisign"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wfrt/wfrt/plugins/orders/payments"
 )
 
 // TestMain makes this test binary the command wfrt of the scripts, and of the servers that tests start.
@@ -36,7 +39,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, toolchain...)
-			env.Vars = append(env.Vars, "GOPROXY=off", "GOFLAGS=", "REPOSITORY="+repository)
+			service := httptest.NewServer(payments.New())
+			env.Defer(service.Close)
+			env.Vars = append(env.Vars, "GOPROXY=off", "GOFLAGS=", "REPOSITORY="+repository, "PAYMENTS="+service.Listener.Addr().String())
 			env.Values[serverKey{}] = &server{}
 			return nil
 		},

@@ -25,7 +25,7 @@ func (s *Server) registerEvents(api huma.API) {
 	events := operation(http.MethodGet, "/v1/events", "stream-events", "Stream events",
 		"Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): every durable change of a run, "+
 			"in order within each run. The field id is the cursor behind the event; event is \"run.\" and the run state in "+
-			"lower case with underscores; data is the JSON of the schema. Comments, and fields of id alone, are signs of life. "+
+			"lower case with underscores, or \"emit.\" and the type of one that a plugin emitted; data is the JSON of the schema. Comments, and fields of id alone, are signs of life. "+
 			"A client that takes nothing for 10 seconds is cut off and goes on where it was with Last-Event-ID. "+
 			"Deliveries may repeat: drop duplicates by the id in the data.", 400, 503)
 	events.Responses["200"] = &huma.Response{
@@ -96,9 +96,12 @@ func (s *Server) eventCursor(in *eventsInput) (runtime.EventCursor, error) {
 	return cursor, nil
 }
 
-// eventType is the name of an event's type: the run state after it.
-func eventType(state runtime.RunState) string {
-	switch state {
+// eventType is the name of an event's type: the run state after it, or what the plugin that emitted it says.
+func eventType(e *runtime.Event) string {
+	if e.Number > 0 {
+		return e.Type
+	}
+	switch e.State {
 	case runtime.Initiated:
 		return "run.initiated"
 	case runtime.Running:
@@ -179,10 +182,14 @@ func (st *eventStream) send(e *runtime.Event, cursor *runtime.EventCursor) error
 	if err != nil {
 		return err
 	}
+	kind := eventType(e)
+	if e.Number > 0 {
+		kind = "emit." + kind // an author's type may be any name, such as error
+	}
 	st.mu.Lock()
 	st.id, _ = cursor.AppendText(st.id[:0])
 	st.buf = append(append(st.buf[:0], "id: "...), st.id...)
-	st.buf = append(append(st.buf, "\nevent: "...), eventType(e.State)...)
+	st.buf = append(append(st.buf, "\nevent: "...), kind...)
 	st.buf = append(append(st.buf, "\ndata: "...), data...)
 	st.buf = append(st.buf, "\n\n"...)
 	err = st.writeLocked(st.buf, false)

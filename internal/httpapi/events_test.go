@@ -185,7 +185,7 @@ func TestHeadOfEventsDoesNotWait(t *testing.T) {
 func TestEveryStateHasAnEventType(t *testing.T) {
 	seen := map[string]bool{}
 	for _, state := range runtime.RunStates() {
-		name := eventType(state)
+		name := eventType(&runtime.Event{State: state})
 		if seen[name] || name == "run.changed" {
 			t.Errorf("%s has the event type %s", state, name)
 		}

@@ -77,6 +77,15 @@ type Plugin struct {
 	Invocations uint64        `json:"invocations" doc:"Invocations since the process began, of all its modules."`
 	Traps       uint64        `json:"traps" doc:"Those of them that the plugin did not survive."`
 	Canary      *PluginCanary `json:"canary,omitempty" doc:"The version that only a share of the new runs begins on."`
+
+	Capabilities []Capability `json:"capabilities,omitempty" nullable:"false" doc:"What it asks for beyond its own memory."`
+}
+
+// Capability is one thing that a plugin asks for.
+type Capability struct {
+	What    string `json:"what" doc:"In words."`
+	Granted bool   `json:"granted" doc:"Whether the operator grants it; what is not granted is refused when it is used."`
+	Key     string `json:"key" doc:"The key of the configuration that grants it."`
 }
 
 // PluginCanary is a version on trial.

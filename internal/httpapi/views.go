@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -170,7 +171,8 @@ type Readiness struct {
 
 // Event is the notice that a run changed, as the data of a server-sent event.
 type Event struct {
-	ID        string    `json:"id" doc:"<run_id>/<version>: equal for every delivery of the same event."`
+	ID        string    `json:"id" doc:"<run_id>/<version>, and <run_id>/<version>/<number> of one that a plugin emitted: equal for every delivery of the same event."`
+	Type      string    `json:"type" doc:"run. and the run state in lower case with underscores; of one that a plugin emitted what the plugin says."`
 	RunID     string    `json:"run_id" format:"uuid"`
 	Version   uint64    `json:"version"`
 	Workflow  string    `json:"workflow"`
@@ -179,12 +181,32 @@ type Event struct {
 	Status    string    `json:"status" doc:"The status after the change."`
 	Previous  string    `json:"previous,omitempty" doc:"The status before; absent for the first version."`
 	Time      time.Time `json:"time"`
-	Trace     string    `json:"traceparent,omitempty" doc:"W3C Trace Context: the trace that the run belongs to; absent when it belongs to none."`
+	Number    int       `json:"number,omitempty" doc:"Of an event that a plugin emitted with the change: from 1; absent of the change itself."`
+
+	ContentType string          `json:"content_type,omitempty" doc:"Of the data that a plugin emitted."`
+	Data        json.RawMessage `json:"data,omitempty" doc:"The data that a plugin emitted, if it is JSON."`
+	DataBase64  []byte          `json:"data_base64,omitempty" doc:"The data that a plugin emitted, if it is not JSON."`
+
+	Trace string `json:"traceparent,omitempty" doc:"W3C Trace Context: the trace that the run belongs to; absent when it belongs to none."`
 }
 
 func viewEvent(e *runtime.Event) Event {
-	return Event{
+	view := Event{
 		ID: e.ID(), RunID: e.RunID.String(), Version: e.Version, Workflow: e.Workflow, ForeignID: e.ForeignID,
 		State: e.State.String(), Status: e.Status, Previous: e.Previous, Time: e.Time, Trace: e.Trace.String(),
+		Type: eventType(e), Number: e.Number, ContentType: e.ContentType,
 	}
+	if isJSON(e.ContentType) {
+		view.Data = e.Data
+	} else {
+		view.DataBase64 = e.Data
+	}
+	return view
+}
+
+// isJSON reports whether a content type is that of JSON, or of a format made of it.
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == "application/json" || strings.HasSuffix(media, "+json")
 }

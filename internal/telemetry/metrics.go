@@ -14,6 +14,7 @@ import (
 // Metrics is a registry of the server's metrics, and the engine's Meter. All its methods may be called from many goroutines.
 type Metrics struct {
 	registry *prometheus.Registry
+	plugins  *pluginMetrics
 
 	lag       *prometheus.HistogramVec
 	late      *prometheus.CounterVec
@@ -70,6 +71,7 @@ func New(version, commit string) *Metrics {
 			Help: "Attempts to have a module serve, and ends of ones that did, by what became of them.",
 		}, []string{"plugin", "result"}),
 	}
+	m.plugins = &pluginMetrics{registry: m.registry, vecs: map[string]*pluginVec{}, series: map[string]map[string]bool{}}
 	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "wfrt_store_commit_seconds",
 		Help:    "Time to write one batch to the log and make it visible, not yet durably.",

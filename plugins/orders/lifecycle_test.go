@@ -26,7 +26,7 @@ func TestShipTimeout(t *testing.T) {
 		"too long": {1 << 62, 366 * 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			flow := sdktest.New(t, orders)
+			flow := sdktest.New(t, orders).With(paid())
 			late := order("1")
 			late.ShipTimeoutMS = test.ms
 			c := flow.Trigger("1", late)
@@ -40,7 +40,7 @@ func TestShipTimeout(t *testing.T) {
 }
 
 func TestWarehouseShips(t *testing.T) {
-	flow := sdktest.New(t, orders)
+	flow := sdktest.New(t, orders).With(paid())
 	c := flow.Trigger("1", order("1"))
 	for _, payload := range []string{``, `[]`, `{}`, `{"shipped_date":"yesterday"}`} {
 		if got := c.Callback(AwaitingShipment, []byte(payload)); !got.Refused || !strings.Contains(got.Reason, "the payload") {
@@ -60,7 +60,7 @@ func TestWarehouseShips(t *testing.T) {
 }
 
 func TestCustomerConfirms(t *testing.T) {
-	flow := sdktest.New(t, orders)
+	flow := sdktest.New(t, orders).With(paid())
 	shipped := order("1")
 	shipped.ShippedDate, shipped.ConfirmReceipt = new("1998-05-06"), true
 	c := flow.Trigger("1", shipped)
@@ -81,7 +81,7 @@ func TestCustomerConfirms(t *testing.T) {
 
 // TestNotReceived follows the money: the customer has not received an order, which cancels it, and it is paid back.
 func TestNotReceived(t *testing.T) {
-	flow := sdktest.New(t, orders)
+	flow := sdktest.New(t, orders).With(paid())
 	shipped := order("1")
 	shipped.ShippedDate, shipped.ConfirmReceipt = new("1998-05-06"), true
 	c := flow.Trigger("1", shipped)
@@ -92,7 +92,7 @@ func TestNotReceived(t *testing.T) {
 	if len(intents) != 1 || intents[0].Workflow != "refund" || intents[0].ForeignID != c.Object().ChargeID {
 		t.Fatalf("the cancelled order asks for %+v", intents)
 	}
-	refund := sdktest.New(t, refunds).TriggerJSON(intents[0].ForeignID, intents[0].Object)
+	refund := sdktest.New(t, refunds).With(paid()).TriggerJSON(intents[0].ForeignID, intents[0].Object)
 	refund.RequireStatus(PaidBack)
 	got := refund.Object()
 	if !strings.HasPrefix(got.RefundID, "re_") {
@@ -106,7 +106,7 @@ func TestNotReceived(t *testing.T) {
 }
 
 func TestOnlyAChargedOrderIsPaidBack(t *testing.T) {
-	flow := sdktest.New(t, orders)
+	flow := sdktest.New(t, orders).With(paid())
 	invalid := flow.Trigger("1", Order{OrderID: "1"})
 	invalid.RequireState(sdk.StateCancelled)
 	if hooks, intents := invalid.Hooks(), invalid.Intents(); len(hooks) != 1 || hooks[0].Failed || len(intents) != 0 {

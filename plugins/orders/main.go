@@ -11,8 +11,7 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/wfrt/wfrt/sdk"
@@ -77,11 +76,22 @@ func price(_ context.Context, r *run) (outcome, error) {
 	return r.To(Priced), nil
 }
 
-// charge stands for a call of a payment service: its ID is made from the idempotency key, as such a service would, so that
-// every attempt gets the same.
-func charge(_ context.Context, r *run) (outcome, error) {
-	sum := sha256.Sum256([]byte(r.IdempotencyKey()))
-	r.Object.ChargeID = "ch_" + hex.EncodeToString(sum[:12])
+// charge has the payment service charge the order: under the key of this task, so once, however often it is attempted.
+func charge(ctx context.Context, r *run) (outcome, error) {
+	if r.Object.TotalCents == nil { // a person has moved it here
+		return outcome{}, sdk.Permanent(errors.New("the order has no price: move it to validated"))
+	}
+	cost := struct {
+		OrderID     string `json:"order_id"`
+		AmountCents int64  `json:"amount_cents"`
+	}{r.Object.OrderID, *r.Object.TotalCents}
+	var charged struct {
+		ChargeID string `json:"charge_id"`
+	}
+	if err := pay(ctx, "charges", cost, &charged); err != nil {
+		return outcome{}, err
+	}
+	r.Object.ChargeID = charged.ChargeID
 	return r.To(Charged), nil
 }
 

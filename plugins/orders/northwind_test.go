@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/wfrt/wfrt/plugins/orders/payments"
 	"github.com/wfrt/wfrt/sdk"
 	"github.com/wfrt/wfrt/sdk/sdktest"
 )
@@ -15,7 +16,8 @@ import (
 // TestNorthwind takes all 830 orders of testdata through the whole workflow: what has a shipped date is shipped at once, the
 // rest becomes a backorder when its time is up.
 func TestNorthwind(t *testing.T) {
-	flow := sdktest.New(t, orders)
+	service := payments.New()
+	flow := sdktest.New(t, orders).With(sdktest.HTTP(service))
 	all := northwind(t)
 	for _, order := range all {
 		flow.TriggerJSON(tree(t, order)["order_id"].(string), order)
@@ -40,6 +42,9 @@ func TestNorthwind(t *testing.T) {
 	}
 	if total != 126_579_329 {
 		t.Errorf("the orders come to %d cents; want 126579329", total)
+	}
+	if done := service.Totals(); done.Charges != len(all) || done.ChargedCents != total || len(done.PerOrder) != len(all) {
+		t.Errorf("%d charges of %d cents for %d orders; want each charged once", done.Charges, done.ChargedCents, len(done.PerOrder))
 	}
 }
 

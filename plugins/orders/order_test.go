@@ -75,8 +75,11 @@ func TestPriceRefusesWhatValidateWould(t *testing.T) {
 }
 
 func TestChargeIsTheSameForEveryAttempt(t *testing.T) {
+	service := paid()
+	priced := order("1")
+	priced.TotalCents = new(int64(300))
 	charge := func(key string, attempt uint32) string {
-		got := sdktest.Run(t, orders, Priced, Order{}, sdktest.IdempotencyKey(key), sdktest.Attempt(attempt))
+		got := sdktest.Run(t, orders, Priced, priced, sdktest.IdempotencyKey(key), sdktest.Attempt(attempt), service)
 		if got.To != Charged || !strings.HasPrefix(got.Object.ChargeID, "ch_") {
 			t.Fatalf("charge: %v", got)
 		}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/wfrt/wfrt/sdk"
@@ -50,9 +48,18 @@ func payBack(ctx context.Context, r *run) error {
 	return sdk.Trigger(ctx, refunds.Name(), owed.ChargeID, owed)
 }
 
-// refund stands for a call of a payment service, as charge does.
-func refund(_ context.Context, r *sdk.Run[Refund, RefundStatus]) (sdk.Outcome[RefundStatus], error) {
-	sum := sha256.Sum256([]byte(r.IdempotencyKey()))
-	r.Object.RefundID = "re_" + hex.EncodeToString(sum[:12])
+// refund has the payment service pay back a charge.
+func refund(ctx context.Context, r *sdk.Run[Refund, RefundStatus]) (sdk.Outcome[RefundStatus], error) {
+	owed := struct {
+		ChargeID    string `json:"charge_id"`
+		AmountCents int64  `json:"amount_cents"`
+	}{r.Object.ChargeID, r.Object.TotalCents}
+	var paid struct {
+		RefundID string `json:"refund_id"`
+	}
+	if err := pay(ctx, "refunds", owed, &paid); err != nil {
+		return sdk.Outcome[RefundStatus]{}, err
+	}
+	r.Object.RefundID = paid.RefundID
 	return r.To(PaidBack), nil
 }

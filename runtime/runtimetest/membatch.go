@@ -93,7 +93,7 @@ func batchChange(shard runtime.Shard, lsn runtime.LSN, b *runtime.Batch) func(sh
 		m.last = lsn
 		switch {
 		case c.Next != nil:
-			m.change(c.Prev, c.Next, lsn)
+			m.change(c.Prev, c.Next, c.Emits, lsn)
 		case c.Remove:
 			m.remove(c.Prev)
 		}
@@ -137,6 +137,10 @@ func batchChange(shard runtime.Shard, lsn runtime.LSN, b *runtime.Batch) func(sh
 func cloneBatch(b *runtime.Batch) *runtime.Batch {
 	c := &runtime.Batch{
 		Prev: cloneOf(b.Prev), Next: cloneOf(b.Next), Payload: bytes.Clone(b.Payload), Erase: b.Erase, Remove: b.Remove,
+	}
+	for _, e := range b.Emits {
+		e.Data = bytes.Clone(e.Data)
+		c.Emits = append(c.Emits, e)
 	}
 	for i := range b.History {
 		c.History = append(c.History, cloneEntry(&b.History[i]))
@@ -210,7 +214,7 @@ func cloneSchedule(s *runtime.Schedule) runtime.Schedule {
 }
 
 // change puts next in the place of prev, with what follows from it.
-func (m *memShard) change(prev, next *runtime.Record, lsn runtime.LSN) {
+func (m *memShard) change(prev, next *runtime.Record, emits []runtime.Emit, lsn runtime.LSN) {
 	m.records[next.RunID] = next
 	if prev != nil {
 		for _, p := range prev.Pending {
@@ -222,7 +226,9 @@ func (m *memShard) change(prev, next *runtime.Record, lsn runtime.LSN) {
 			return
 		}
 	}
-	m.events = append(m.events, runtime.NewEvent(lsn, prev, next))
+	e := runtime.NewEvent(lsn, prev, next)
+	e.Emits = emits
+	m.events = append(m.events, e)
 }
 
 func hasCallback(r *runtime.Record, number uint64) bool {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,9 +190,9 @@ func (s *storeTest) ready(shard runtime.Shard, workflow, status string) []runtim
 	return ids
 }
 
-func wantEqual[T comparable](s *storeTest, what string, got, want []T) {
+func wantEqual[T any](s *storeTest, what string, got, want []T) {
 	s.Helper()
-	if !slices.Equal(got, want) {
+	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 		s.Fatalf("%s: got %v, want %v", what, got, want)
 	}
 }
@@ -526,7 +527,14 @@ func testEvents(s *storeTest) {
 	retry := r.Clone()
 	retry.Attempt++
 	s.apply(shard, &runtime.Batch{Prev: r, Next: &retry}) // no event
-	paid := s.change(&retry, func(r *runtime.Record) { r.State, r.Status = runtime.Running, "paid" })
+	paid := retry.Clone()
+	paid.Version, paid.State, paid.Status, paid.UpdatedAt = 2, runtime.Running, "paid", retry.UpdatedAt.Add(time.Second)
+	emits := []runtime.Emit{
+		{Type: "order.paid", ContentType: "application/json", Data: []byte(`{"n":1}`)}, {Type: "ping"},
+	}
+	s.apply(shard, &runtime.Batch{Prev: &retry, Next: &paid, Emits: emits})
+	clear(emits[0].Data) // the store keeps nothing of a batch
+	emits[0].Data = []byte(`{"n":1}`)
 	want := []runtime.Event{
 		{
 			LSN: base + 1, RunID: r.RunID, Version: 1, Workflow: "orders", ForeignID: "1", State: runtime.Initiated, Status: "created",
@@ -534,7 +542,7 @@ func testEvents(s *storeTest) {
 		},
 		{
 			LSN: base + 3, RunID: r.RunID, Version: 2, Workflow: "orders", ForeignID: "1", State: runtime.Running, Status: "paid",
-			Previous: "created", Was: runtime.Initiated, Time: paid.UpdatedAt, Trace: r.Trace,
+			Previous: "created", Was: runtime.Initiated, Time: paid.UpdatedAt, Trace: r.Trace, Emits: emits,
 		},
 	}
 	events, err := s.Events(shard, 0, 10, nil)

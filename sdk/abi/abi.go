@@ -21,6 +21,9 @@ const (
 	FuncLog        = "log"         // (level, ptr, len i32)
 	FuncTrigger    = "trigger"     // (workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, object_ptr, object_len i32)
 	FuncHTTPSend   = "http_send"   // (head_ptr, head_len, body_ptr, body_len, timeout_ms i32) → i32: the status code, or SendRefused or SendFailed
+	FuncSecretRead = "secret_read" // (name_ptr, name_len, buf, buf_limit i32) → i32: the secret's length, or Absent
+	FuncEmit       = "emit"        // (type_ptr, type_len, content_type_ptr, content_type_len, data_ptr, data_len i32)
+	FuncMeasure    = "measure"     // (kind, name_ptr, name_len, labels_ptr, labels_len i32, value i64) → i32: 0, or Absent
 
 	ExportMemory     = "memory"        // the module's one linear memory
 	ExportInitialize = "_initialize"   // optional; () called once per instance before anything else
@@ -36,6 +39,19 @@ const ReservedExportPrefix = "wfrt:"
 const (
 	SendRefused int32 = -1 // the operator does not grant it; asking again does not help
 	SendFailed  int32 = -2 // there was no answer, or none that could be taken
+)
+
+// Kinds of measurements, the first argument of measure.
+const (
+	MeasureCount   int32 = 1 // adds to a counter; the value is not negative
+	MeasureSet     int32 = 2 // sets a gauge
+	MeasureObserve int32 = 3 // an observation of a histogram
+)
+
+// SecretOpen and SecretClose enclose the name of a secret in a header of a request, which the host replaces by its value.
+const (
+	SecretOpen  = "{{secret:"
+	SecretClose = "}}"
 )
 
 // Absent is what field_read answers for a field that the invocation does not carry.

@@ -97,3 +97,19 @@ func CheckURLHost(host string) error {
 	}
 	return nil
 }
+
+// maxContentType is the longest content type, in bytes.
+const maxContentType = 128
+
+// CheckContentType returns an error, which continues the sentence "the content type …", unless the text is empty or printable
+// ASCII with a slash, as "application/json".
+func CheckContentType(s string) error {
+	if s == "" {
+		return nil
+	}
+	if len(s) > maxContentType || !strings.Contains(s, "/") ||
+		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return fmt.Errorf("%.160q is none of at most %d bytes, as application/json", s, maxContentType)
+	}
+	return nil
+}

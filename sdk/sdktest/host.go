@@ -62,11 +62,15 @@ type host struct {
 	inputs  map[abi.Field][]byte
 	outputs map[abi.Field][]byte
 	intents []Intent
+	secrets map[string]string
 	http    http.Handler // answers requests; nil: none are
 
 	mu      sync.Mutex // guards what follows: loggers and clients are for concurrent use
 	logs    []Log
 	answers map[abi.Field][]byte // what the last call of a capability left
+	emits   []Emit
+	refused string // why the server would end the invocation; "" when it would not
+	taken   []Measurement
 }
 
 const defaultID = "01937a3c-0000-7000-8000-000000000001"
@@ -129,6 +133,9 @@ func (h *host) Log(level int32, body []byte) {
 }
 
 func (h *host) Trigger(workflow, foreignID string, object []byte) {
+	if !h.mayTrigger(workflow) {
+		return
+	}
 	h.intents = append(h.intents, Intent{Workflow: workflow, ForeignID: foreignID, Object: append([]byte{}, object...)})
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/wfrt/wfrt/sdk/abi"
-	"github.com/wfrt/wfrt/sdk/internal/guest"
 )
 
 // HTTP lets a handler answer the requests that the step sends through sdk.HTTPClient: it stands for every host that the plugin
@@ -47,7 +46,11 @@ func (h *host) HTTPSend(head, body []byte, _ int32) int32 {
 	}
 	req := httptest.NewRequest(r.Method, r.URL, bytes.NewReader(body))
 	for _, header := range r.Header {
-		req.Header.Add(header.Name, header.Value)
+		value, err := h.inject(header.Value)
+		if err != nil {
+			return failed(abi.SendRefused, "%v", err)
+		}
+		req.Header.Add(header.Name, value)
 	}
 	answer, ok := serve(h.http, req)
 	if !ok {
@@ -90,10 +93,7 @@ func (l *lines) Write(b []byte) (int, error) {
 
 // asksFor reports whether the plugin asks for such requests.
 func asksFor(u *url.URL, method string) bool {
-	m, err := guest.Default.Manifest("", "")
-	if err != nil || m.Capabilities == nil {
-		return false
-	}
+	of, _ := asks()
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"https": "443"}[u.Scheme]
@@ -101,7 +101,7 @@ func asksFor(u *url.URL, method string) bool {
 	if port == "" {
 		port = "80"
 	}
-	for _, ask := range m.Capabilities.HTTP {
+	for _, ask := range of.HTTP {
 		if abi.HostMatches(ask.Host, u.Hostname(), port) && abi.MethodMatches(ask.Methods, method) {
 			return true
 		}

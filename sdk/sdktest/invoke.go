@@ -22,6 +22,8 @@ type answer struct {
 	changed bool      // object is the new object
 	object  []byte
 	intents []Intent
+	emits   []Emit
+	taken   []Measurement
 	logs    []Log
 }
 
@@ -31,8 +33,15 @@ func (a *answer) failed() bool { return a.code == abi.CodeError || a.code == abi
 func invoke(t testing.TB, h *abi.Handler, on *host) answer {
 	t.Helper()
 	a := answer{code: guest.Default.Invoke(guest.NewCall(on), h.ID), logs: on.logs, reason: string(on.outputs[abi.FieldReason])}
+	a.taken = on.taken
+	if on.refused != "" {
+		a.code, a.reason = abi.CodePermanent, on.refused
+	}
 	if a.failed() {
 		return a
+	}
+	if !(a.code == abi.CodeSkip && h.Kind != abi.KindStep) { // which makes no version, and so no event
+		a.emits = on.emits
 	}
 	a.intents, a.delay = on.intents, time.Duration(on.integer(abi.FieldDelay))
 	a.due = time.Unix(0, int64(on.integer(abi.FieldDue))).UTC()

@@ -39,6 +39,9 @@ type Result[O any, S ~string] struct {
 	Changed bool          // the step changed the object, and the outcome keeps the change
 	Logs    []Log         // in the order they were written
 	Intents []Intent      // the runs that it asked to be triggered, in order; none of a failed attempt
+	Emits   []Emit        // the events that it emitted, in order; none of a failed attempt
+
+	Measurements []Measurement // that it took, in order
 }
 
 // Intent is a run that was asked for with sdk.Trigger.
@@ -46,6 +49,21 @@ type Intent struct {
 	Workflow  string
 	ForeignID string
 	Object    []byte // one JSON value
+}
+
+// Emit is an event that was emitted with sdk.Emit.
+type Emit struct {
+	Type        string
+	ContentType string // "" when there is no data
+	Data        []byte
+}
+
+// Measurement is one that was taken with sdk.Count, sdk.Set or sdk.Observe.
+type Measurement struct {
+	Kind   string // "count", "set" or "observe"
+	Name   string
+	Labels string // a line name=value for each
+	Value  float64
 }
 
 // Log is one line of the step's log.
@@ -94,7 +112,7 @@ func RunJSON[O any, S ~string](t testing.TB, w *sdk.Workflow[O, S], status S, ob
 	}
 	got := invoke(t, &handler, host)
 
-	result := Result[O, S]{JSON: object, Changed: got.changed, Reason: got.reason, Logs: got.logs, Intents: got.intents}
+	result := Result[O, S]{JSON: object, Changed: got.changed, Reason: got.reason, Logs: got.logs, Intents: got.intents, Emits: got.emits, Measurements: got.taken}
 	if got.changed {
 		result.JSON = got.object
 	}

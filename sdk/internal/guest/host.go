@@ -16,6 +16,14 @@ type Host interface {
 	Log(level int32, body []byte)
 	// Trigger asks for a run of a workflow with an object, one JSON value, if the outcome of this invocation is kept.
 	Trigger(workflow, foreignID string, object []byte)
+	// SecretRead copies a secret to buf and returns its length, or abi.Absent, with abi.FieldFailure. One longer than buf is not
+	// copied.
+	SecretRead(name string, buf []byte) int32
+	// Emit writes an event if the outcome of this invocation is kept.
+	Emit(kind, contentType string, data []byte)
+	// Measure takes a measurement of a kind, abi.MeasureCount and so on; labels are lines "name=value". It returns 0, or abi.Absent,
+	// with abi.FieldFailure.
+	Measure(kind int32, name, labels string, value float64) int32
 	// HTTPSend sends a request and returns the status code of the answer, whose parts are then fields, or abi.SendRefused or
 	// abi.SendFailed, with abi.FieldFailure. It takes at most a number of milliseconds, if that is not 0.
 	HTTPSend(head, body []byte, timeout int32) int32

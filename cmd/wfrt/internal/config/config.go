@@ -136,6 +136,8 @@ type Plugins struct {
 	Limits Limits `mapstructure:"limits"` // of each plugin
 	// Overrides is what holds for single plugins, by name. Only the file has it: its keys are not known beforehand.
 	Overrides map[string]Override `mapstructure:"overrides"`
+	// Secrets is where the secrets are that plugins may be granted, by name. Only the file has it, as above.
+	Secrets map[string]Secret `mapstructure:"secrets"`
 	// TrustedKeys are the keys of which one must have signed a module; none: every module is taken.
 	TrustedKeys TrustedKeys `mapstructure:"trusted_keys" reload:"at once"`
 	Watch       bool        `mapstructure:"watch"` // take new and replaced modules while serving

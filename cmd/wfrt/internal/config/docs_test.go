@@ -63,6 +63,9 @@ func keyTable(t *testing.T) string {
 		for i := 0; i < len(group.Content); i += 2 {
 			name, value := group.Content[i], group.Content[i+1]
 			key := prefix + name.Value
+			if key == overridesGroup || key == secretsGroup {
+				continue // it has a section of its own
+			}
 			if value.Kind == yaml.MappingNode {
 				walk(key+".", value)
 				continue

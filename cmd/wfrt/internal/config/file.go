@@ -20,6 +20,7 @@ type file struct {
 	workflows  []workflow // the names in the group of single workflows
 	connectors []string   // the names in the group of connectors
 	overrides  []override // in the group of single plugins
+	secrets    []string   // the names in the group of secrets
 }
 
 // parseFile reads a YAML document. Faults are collected in the result, and what is not at fault is still read.
@@ -34,7 +35,7 @@ func parseFile(name string, content []byte) *file {
 		return f // empty, or only comments
 	}
 	keys := Keys()
-	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup, overridesGroup, connectorsGroup))
+	f.group("", document.Content[0], keys, append(groupsOf(keys), workflowsGroup, overridesGroup, secretsGroup, connectorsGroup))
 	return f
 }
 
@@ -46,6 +47,8 @@ func (f *file) group(prefix string, node *yaml.Node, keys, groups []string) {
 			f.workflowGroups(entry.value)
 		case key == overridesGroup:
 			f.overrideGroups(entry.value)
+		case key == secretsGroup:
+			f.secretGroups(entry.value)
 		case key == connectorsGroup:
 			f.connectorGroups(entry.value)
 		case slices.Contains(groups, key):

@@ -29,8 +29,11 @@ type Override struct {
 
 // Grants is what one plugin may do beyond its own memory, if its module asks for it. The zero Grants is nothing.
 type Grants struct {
-	HTTP    map[string]HTTPGrant `mapstructure:"http"`    // by host: abi.CheckHost
-	Trigger []string             `mapstructure:"trigger"` // workflows that it carries no part of; "*": any
+	Emit    []string               `mapstructure:"emit"`    // types of events; "order.*": those that begin so
+	HTTP    map[string]HTTPGrant   `mapstructure:"http"`    // by host: abi.CheckHost
+	Metrics bool                   `mapstructure:"metrics"` // measurements
+	Secrets map[string]SecretGrant `mapstructure:"secrets"` // by name
+	Trigger []string               `mapstructure:"trigger"` // workflows that it carries no part of; "*": any
 }
 
 // HTTPGrant is what a plugin may send to a host.
@@ -42,6 +45,24 @@ type HTTPGrant struct {
 	ResponseBytes Size          `mapstructure:"response_bytes"` // of the body of an answer
 	Timeout       time.Duration `mapstructure:"timeout"`        // from a request to the end of its answer
 }
+
+// SecretGrant is what a plugin may do with a secret.
+type SecretGrant struct {
+	Hosts  []string `mapstructure:"hosts"`  // in whose requests the server puts it
+	Inject bool     `mapstructure:"inject"` // the plugin may not read it
+}
+
+// Secret is where a secret is kept. Exactly one field is set.
+type Secret struct {
+	Env  string `mapstructure:"env"`  // the name of an environment variable
+	File string `mapstructure:"file"` // a path; read whenever the secret is used
+}
+
+// secretsGroup is the group of the file whose keys are names of secrets.
+const secretsGroup = "plugins.secrets"
+
+// SecretKeys returns every key of a single secret.
+func SecretKeys() []string { return membersOf(new(Secret)) }
 
 // defaultHTTPGrant is what holds of a granted host unless the file says otherwise.
 func defaultHTTPGrant() HTTPGrant {
@@ -67,8 +88,9 @@ func (g *HTTPGrant) Private() (networks []netip.Prefix, all bool, err error) {
 
 // override is what the file says of a plugin: the names below its groups whose keys are not known beforehand.
 type override struct {
-	plugin string
-	hosts  []string
+	plugin  string
+	hosts   []string
+	secrets []string
 }
 
 // OverrideKeys returns every key of a single plugin, as "grants.trigger"; HOST stands for a name.
@@ -78,6 +100,9 @@ func OverrideKeys() []string {
 		keys = append(keys, s.key)
 	}
 	for _, s := range appendSettings(nil, "grants.http.HOST.", reflect.ValueOf(new(HTTPGrant)).Elem()) {
+		keys = append(keys, s.key)
+	}
+	for _, s := range appendSettings(nil, "grants.secrets.SECRET.", reflect.ValueOf(new(SecretGrant)).Elem()) {
 		keys = append(keys, s.key)
 	}
 	slices.Sort(keys)
@@ -99,13 +124,25 @@ func (f *file) overrideGroups(node *yaml.Node) {
 		o := override{plugin: plugin.key.Value}
 		prefix := overridesGroup + "." + o.plugin + "."
 		keys := membersOf(new(Override))
-		f.members(prefix, "", plugin.value, keys, append(groupsOf(keys), "grants.http"), func(group string, node *yaml.Node) {
+		f.members(prefix, "", plugin.value, keys, append(groupsOf(keys), "grants.http", "grants.secrets"), func(group string, node *yaml.Node) {
+			names, members := &o.hosts, membersOf(new(HTTPGrant))
+			if group == "grants.secrets" {
+				names, members = &o.secrets, membersOf(new(SecretGrant))
+			}
 			for _, name := range f.mapping(prefix+group+".", node) {
-				o.hosts = append(o.hosts, name.key.Value)
-				f.members(prefix+group+"."+name.key.Value+".", "", name.value, membersOf(new(HTTPGrant)), nil, nil)
+				*names = append(*names, name.key.Value)
+				f.members(prefix+group+"."+name.key.Value+".", "", name.value, members, nil, nil)
 			}
 		})
 		f.overrides = append(f.overrides, o)
+	}
+}
+
+// secretGroups reads the group of secrets.
+func (f *file) secretGroups(node *yaml.Node) {
+	for _, name := range f.mapping(secretsGroup+".", node) {
+		f.secrets = append(f.secrets, name.key.Value)
+		f.members(secretsGroup+"."+name.key.Value+".", "", name.value, SecretKeys(), nil, nil)
 	}
 }
 
@@ -159,6 +196,14 @@ func (c *Config) loadOverrides(f *file, where origin) Faults {
 			faults = append(faults, s.load(raw, where)...)
 		}
 	}
+	for _, name := range f.secrets {
+		var s Secret
+		load(secretsGroup+"."+name+".", &s)
+		if c.Plugins.Secrets == nil {
+			c.Plugins.Secrets = map[string]Secret{}
+		}
+		c.Plugins.Secrets[name] = s
+	}
 	for _, name := range f.overrides {
 		var o Override
 		prefix := overridesGroup + "." + name.plugin + "."
@@ -170,6 +215,14 @@ func (c *Config) loadOverrides(f *file, where origin) Faults {
 				o.Grants.HTTP = map[string]HTTPGrant{}
 			}
 			o.Grants.HTTP[host] = grant
+		}
+		for _, secret := range name.secrets {
+			var grant SecretGrant
+			load(prefix+"grants.secrets."+secret+".", &grant)
+			if o.Grants.Secrets == nil {
+				o.Grants.Secrets = map[string]SecretGrant{}
+			}
+			o.Grants.Secrets[secret] = grant
 		}
 		if c.Plugins.Overrides == nil {
 			c.Plugins.Overrides = map[string]Override{}
@@ -187,6 +240,15 @@ func (c *Config) validateOverrides(where origin) Faults {
 			faults = append(faults, Fault{Where: where.nearest(key), What: key + " " + err.Error(), Hint: hint})
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins.Secrets)) {
+		key, s := secretsGroup+"."+name, c.Plugins.Secrets[name]
+		if err := abi.CheckName(name); err != nil {
+			fault(key, fmt.Errorf("is not the name of a secret: the name %w", err), "")
+		}
+		if (s.Env == "") == (s.File == "") {
+			fault(key, errors.New("has to say where the secret is"), "set one of env, the name of a variable, and file, a path")
+		}
+	}
 	for _, plugin := range slices.Sorted(maps.Keys(c.Plugins.Overrides)) {
 		key := overridesGroup + "." + plugin
 		if err := abi.CheckName(plugin); err != nil {
@@ -196,6 +258,25 @@ func (c *Config) validateOverrides(where origin) Faults {
 		for _, host := range slices.Sorted(maps.Keys(grants.HTTP)) {
 			grant := grants.HTTP[host]
 			grant.check(key+".grants.http."+host, host, fault)
+		}
+		for _, name := range slices.Sorted(maps.Keys(grants.Secrets)) {
+			key, grant := key+".grants.secrets."+name, grants.Secrets[name]
+			if _, ok := c.Plugins.Secrets[name]; !ok {
+				fault(key, errors.New("grants a secret that is nowhere"), "say where it is in "+secretsGroup+"."+name)
+			}
+			if grant.Inject && len(grant.Hosts) == 0 {
+				fault(key+".hosts", errors.New("is empty, so the secret can be put into no request"), "name the hosts, as in hosts: [api.example.com]")
+			}
+			for _, host := range grant.Hosts {
+				if err := abi.CheckHost(host); err != nil {
+					fault(key+".hosts", fmt.Errorf("names no host: the host %w", err), "")
+				}
+			}
+		}
+		for _, kind := range grants.Emit {
+			if err := abi.CheckPattern(kind); err != nil {
+				fault(key+".grants.emit", fmt.Errorf("names a type of events that is none: the name %w", err), "")
+			}
 		}
 		for _, workflow := range grants.Trigger {
 			if err := abi.CheckPattern(workflow); err != nil {

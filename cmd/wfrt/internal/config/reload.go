@@ -32,6 +32,9 @@ func (c *Config) TakeOver(next *Config) (Change, error) {
 	if !reflect.DeepEqual(c.Plugins.Overrides, next.Plugins.Overrides) {
 		change.Later = append(change.Later, overridesGroup)
 	}
+	if !reflect.DeepEqual(c.Plugins.Secrets, next.Plugins.Secrets) {
+		change.Later = append(change.Later, secretsGroup)
+	}
 	if !reflect.DeepEqual(c.Connectors, next.Connectors) {
 		change.Later = append(change.Later, "connectors")
 	}

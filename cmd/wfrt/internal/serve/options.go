@@ -2,6 +2,7 @@ package serve
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -57,6 +58,7 @@ func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 		Limits:           limits(&cfg.Plugins.Limits.PluginLimits),
 		Logger:           logger,
 		Overrides:        overrides(cfg),
+		Secrets:          secrets(cfg),
 		Steps:            steps(cfg),
 		TotalMemoryBytes: int64(cfg.Plugins.Limits.TotalMemoryBytes),
 		TrustedKeys:      cfg.Plugins.TrustedKeys,
@@ -112,7 +114,13 @@ func names(list string) []string {
 func grants(cfg *config.Config) map[string]host.Grants {
 	all := make(map[string]host.Grants, len(cfg.Plugins.Overrides))
 	for plugin, override := range cfg.Plugins.Overrides {
-		g := host.Grants{HTTP: make(map[string]host.HTTPGrant), Trigger: override.Grants.Trigger}
+		g := host.Grants{
+			HTTP: make(map[string]host.HTTPGrant), Trigger: override.Grants.Trigger, Emit: override.Grants.Emit,
+			Metrics: override.Grants.Metrics, Secrets: make(map[string]host.SecretGrant),
+		}
+		for name, rule := range override.Grants.Secrets {
+			g.Secrets[name] = host.SecretGrant{Hosts: rule.Hosts, Inject: rule.Inject}
+		}
 		for name, rule := range override.Grants.HTTP {
 			networks, private, _ := rule.Private() // it has been checked
 			g.HTTP[name] = host.HTTPGrant{
@@ -121,6 +129,18 @@ func grants(cfg *config.Config) map[string]host.Grants {
 			}
 		}
 		all[plugin] = g
+	}
+	return all
+}
+
+// secrets is where the configuration has secrets. What it has in variables is taken once.
+func secrets(cfg *config.Config) map[string]host.Secret {
+	all := make(map[string]host.Secret, len(cfg.Plugins.Secrets))
+	for name, s := range cfg.Plugins.Secrets {
+		all[name] = host.Secret{File: s.File}
+		if s.Env != "" {
+			all[name] = host.Secret{Value: os.Getenv(s.Env)}
+		}
 	}
 	return all
 }

@@ -81,6 +81,9 @@ func viewPlugin(p *host.Plugin) httpapi.Plugin {
 		State: string(p.State), Error: p.Error, Note: p.Note, Size: p.Size, LoadedAt: p.LoadedAt, How: string(p.How), By: p.By,
 		Instances: p.Instances, Invocations: p.Invocations, Traps: p.Traps,
 	}
+	for _, c := range p.Capabilities {
+		view.Capabilities = append(view.Capabilities, httpapi.Capability{What: c.What, Granted: c.Granted, Key: c.Key})
+	}
 	if k := p.Canary; k != nil {
 		view.Canary = &httpapi.PluginCanary{
 			Digest: k.Digest, Percent: k.Share * 100, Since: k.Since, By: k.By, Invocations: k.Invocations, Errors: k.Errors,
@@ -116,7 +119,7 @@ func viewDetail(p *host.Plugin) httpapi.PluginDetail {
 // itself.
 type swapCounter struct {
 	host.NoMeter
-	metrics *telemetry.Metrics
+	metrics *telemetry.Metrics // takes what plugins measure, and times
 
 	mu    sync.Mutex
 	loads map[string]uint64 // by plugin, those that served
@@ -145,6 +148,11 @@ func (m pluginMeter) Loaded(result host.LoadResult) {
 		m.counter.loads = make(map[string]uint64)
 	}
 	m.counter.loads[m.name]++
+}
+
+// Measured implements host.PluginMeter.
+func (m pluginMeter) Measured(one host.Measurement) error {
+	return m.counter.metrics.Measure(m.name, telemetry.MeasureKind(one.Kind), one.Name, one.Labels, one.Value)
 }
 
 // stats returns a function that reads a moment of all plugins.
