@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -52,7 +53,7 @@ func At(t time.Time) Start { return Start{at: t} }
 // OpenSource returns what opens a source: one client, in the group's cooperative-sticky protocol, with commits of its owner's only.
 func OpenSource(opt SourceOptions) runtime.OpenSource {
 	return func(r runtime.SourceReader) (runtime.Source, error) {
-		s := &source{opt: opt, reader: r}
+		s := &source{opt: opt, reader: r, owned: make(chan struct{})}
 		var ctx context.Context
 		ctx, s.cancel = context.WithCancel(context.Background())
 		client, err := kgo.NewClient(append(append([]kgo.Opt{}, opt.Client...),
@@ -98,6 +99,10 @@ type source struct {
 	cancel context.CancelFunc
 	reach  reach
 
+	// The client joins its group before it is even returned; the reader hears of partitions only once it has the source.
+	owned   chan struct{} // closed when it does
+	ownOnce sync.Once
+
 	// Of Receive alone.
 	found  bool  // the topics are there
 	faulty bool  // the last Receive returned an error
@@ -108,8 +113,9 @@ var _ runtime.Source = (*source)(nil)
 
 // Receive implements runtime.Source.
 func (s *source) Receive(ctx context.Context) ([]runtime.Message, error) {
+	s.ownOnce.Do(func() { close(s.owned) })
 	messages, err := s.receive(ctx)
-	s.faulty = err != nil
+	s.faulty = err != nil && ctx.Err() == nil
 	return messages, err
 }
 
@@ -207,6 +213,11 @@ func messages(fetches kgo.Fetches) []runtime.Message {
 
 // adjust tells the reader of partitions that are assigned, and begins where it says.
 func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	select {
+	case <-s.owned:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	names := make([]string, 0, len(offsets))
 	for topic := range offsets {
 		names = append(names, topic)
@@ -306,6 +317,7 @@ func (s *source) Ends(ctx context.Context, partitions []runtime.Position) ([]run
 
 // Close implements runtime.Source.
 func (s *source) Close() {
+	s.ownOnce.Do(func() { close(s.owned) })
 	timer := time.AfterFunc(leaveAtMost, s.cancel)
 	defer timer.Stop()
 	s.client.CloseAllowingRebalance()
