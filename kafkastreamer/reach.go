@@ -3,6 +3,7 @@ package kafkastreamer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -11,11 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 // reach remembers whether the brokers are reached. The client retries by itself and for long; people want to know why meanwhile.
 type reach struct {
 	seeds string // the configured brokers, for people
+	sasl  string // the mechanism by which we say who we are; "": none
 
 	mu     sync.Mutex
 	broker string // that could not be reached last
@@ -38,7 +41,7 @@ func (r *reach) fault() error {
 	if r.err == nil {
 		return nil
 	}
-	return fmt.Errorf("kafka at %s: %w", r.broker, r.err)
+	return r.say(r.broker, r.err)
 }
 
 // explain says what a request failed of: where no broker is reached, of that, and not of the time that ran out.
@@ -46,13 +49,24 @@ func (r *reach) explain(err error) error {
 	if fault := r.fault(); fault != nil {
 		return fault
 	}
-	return fmt.Errorf("kafka at %s: %w", r.seeds, err)
+	return r.say(r.seeds, err)
 }
 
-// seeds returns the brokers that a client was told of.
-func seeds(client *kgo.Client) string {
+// say names the place of an error. A broker that refuses us may say nothing and close the connection.
+func (r *reach) say(at string, err error) error {
+	if errors.Is(err, io.EOF) && r.sasl != "" {
+		return fmt.Errorf("kafka at %s: the broker closed the connection, as it does when it refuses user or password (SASL %s): %w", at, r.sasl, err)
+	}
+	return fmt.Errorf("kafka at %s: %w", at, err)
+}
+
+// of notes what a client was told.
+func (r *reach) of(client *kgo.Client) {
 	brokers, _ := client.OptValue(kgo.SeedBrokers).([]string)
-	return strings.Join(brokers, ", ")
+	r.seeds = strings.Join(brokers, ", ")
+	if mechanisms, _ := client.OptValue(kgo.SASL).([]sasl.Mechanism); len(mechanisms) > 0 {
+		r.sasl = mechanisms[0].Name()
+	}
 }
 
 // commitErrors returns what is wrong with single partitions of a commit.

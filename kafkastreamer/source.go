@@ -81,7 +81,8 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			s.cancel()
 			return nil, fmt.Errorf("kafkastreamer: source: %w", err)
 		}
-		s.client, s.admin, s.reach.seeds = client, kadm.NewClient(client), seeds(client)
+		s.client, s.admin = client, kadm.NewClient(client)
+		s.reach.of(client)
 		return s, nil
 	}
 }

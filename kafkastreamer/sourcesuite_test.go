@@ -1,6 +1,8 @@
 package kafkastreamer_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,4 +66,61 @@ func (s *stream) Open(group string, latest bool, topics ...string) runtime.OpenS
 		opt.Start = kafkastreamer.Latest()
 	}
 	return kafkastreamer.OpenSource(opt)
+}
+
+// nobody is a reader that begins wherever it is told.
+type nobody struct{}
+
+func (nobody) Assigned(_ context.Context, at runtime.Position, _ bool) (int64, error) {
+	return at.Offset, nil
+}
+
+func (nobody) Revoked(context.Context, []runtime.Position, bool) {}
+
+// TestSourceFaults has sources that cannot read: each says what is wrong, and where.
+func TestSourceFaults(t *testing.T) {
+	open, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "northwind.orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(open.Close)
+	guarded, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "northwind.orders"), kfake.EnableSASL(),
+		kfake.Superuser("PLAIN", "ada", "right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(guarded.Close)
+	for name, c := range map[string]struct {
+		connection kafkastreamer.Connection
+		topic      string
+		want       []string
+	}{
+		"wrong address":  {kafkastreamer.Connection{Brokers: []string{"127.0.0.1:1"}}, "northwind.orders", []string{"127.0.0.1:1", "connection refused"}},
+		"no such topic":  {kafkastreamer.Connection{Brokers: open.ListenAddrs()}, "nowhere", []string{open.ListenAddrs()[0], "topic nowhere", "UNKNOWN_TOPIC"}},
+		"wrong password": {kafkastreamer.Connection{Brokers: guarded.ListenAddrs(), SASL: kafkastreamer.SASL{Mechanism: "plain", User: "ada", Password: "wrong"}}, "northwind.orders", []string{guarded.ListenAddrs()[0], "SASL"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := c.connection.ClientOptions("test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			source, err := kafkastreamer.OpenSource(kafkastreamer.SourceOptions{Client: client, Group: "wfrt", Topics: []string{c.topic}})(nobody{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer source.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err = source.Receive(ctx)
+			if err == nil {
+				t.Fatal("it received")
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
 }
