@@ -17,9 +17,8 @@ const fuelOfCall = 100 // and one for each rewrite.BytesPerFuel that go between 
 // a third of a nanosecond or, when memory is far, a hundred.
 const (
 	sliceTime  = time.Millisecond
-	firstSlice = 200_000
-	leastSlice = 20_000
 	mostSlice  = 8_000_000
+	leastSlice = 200_000 // a tenth of a millisecond, and 4 where every load waits for memory; also the first
 
 	// turnAfter is how long a call computes before it takes turns with others like it.
 	turnAfter = sliceTime
@@ -42,9 +41,7 @@ type fuel struct {
 // begin gives a call its budget.
 func (f *fuel) begin(budget uint64) {
 	f.budget, f.granted, f.charged, f.ran = budget, 0, 0, 0
-	if f.slice == 0 || f.slice > firstSlice {
-		f.slice = firstSlice
-	}
+	f.slice = leastSlice // most calls end within it
 	f.since = time.Time{}
 	if f.gauge != nil {
 		f.grant()
@@ -100,8 +97,7 @@ func (f *fuel) find(guest api.Module) {
 	f.gauge, _ = guest.ExportedGlobal(rewrite.FuelGlobal).(api.MutableGlobal)
 }
 
-// pace fits the length of the next slice to the time that this one took. A thread that had to wait for a processor looks slow,
-// so a slice is made shorter by half at most.
+// pace fits the length of the next slice to the time that this one took.
 func (f *fuel) pace() {
 	if f.since.IsZero() {
 		return
@@ -109,7 +105,7 @@ func (f *fuel) pace() {
 	took := max(time.Since(f.since), time.Microsecond)
 	f.ran += took
 	fitting := float64(f.granted-f.before) * float64(sliceTime) / float64(took)
-	f.slice = max(leastSlice, f.slice/2, min(mostSlice, 2*f.slice, uint64(fitting)))
+	f.slice = max(leastSlice, min(mostSlice, 2*f.slice, uint64(fitting)))
 }
 
 // checkFuel ends the call when it has used its budget.

@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wfrt/wfrt/host/internal/rewrite"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -26,13 +29,17 @@ type Host struct {
 	options Options // but for what is tunable
 	began   time.Time
 	catalog atomic.Pointer[runtime.Catalog]
-	memory  *budget // of the instances of all modules
-	turns   *turns  // of guests that compute for long
-	freeze  func([]byte) (image, error)
+	memory  *budget                 // of the instances of all modules
+	turns   *turns                  // of guests that compute for long
 	folders *folders                // of the compiled forms of modules on disk
 	archive *archive                // of the bytes of modules
 	tuned   atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
 	failing chan string             // plugins whose canary fails too often; read by Tend
+
+	// Ways of doing that tests and benchmarks compare with others.
+	rewrite func([]byte, rewrite.Limits) (*rewrite.Module, error)
+	engine  func(wazero.RuntimeConfig) wazero.RuntimeConfig
+	freeze  func([]byte) (image, error)
 
 	change   sync.Mutex      // held for the whole of a change of what serves: there is one at a time
 	restored bool            // the ledger was read; guarded by change
@@ -71,7 +78,8 @@ func New(options Options) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(), freeze: freeze,
+		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
+		rewrite: rewrite.Rewrite, engine: func(c wazero.RuntimeConfig) wazero.RuntimeConfig { return c }, freeze: freeze,
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, archive: &archive{dir: options.ArchiveDir},
 		failing: make(chan string, 1), plugins: make(map[string]*plugin), modules: make(map[partOf]*module), ledger: newLedger(),
 	}

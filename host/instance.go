@@ -135,6 +135,7 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 	i.value = i.memory.during(context.Background()).Value
 	i.begin(phaseInitialize, ctx.Done())
 	defer i.end()
+	i.takeTurn() // guests that throw their instances away do not keep the processors busy with making others
 	// No start functions: _initialize is called below, with everything in place; a start section runs here.
 	guest, err := m.wazero.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	i.value = nil

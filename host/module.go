@@ -80,7 +80,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		}
 	}()
 	// The memory's maximum is not written into the module: its growth is refused by the host, which then knows of it.
-	rewritten, err := rewrite.Rewrite(src.raw, rewrite.Limits{MemoryPages: maxMemory / pageBytes, Depth: uint32(m.limits.CallDepth)})
+	rewritten, err := h.rewrite(src.raw, rewrite.Limits{MemoryPages: maxMemory / pageBytes, Depth: uint32(m.limits.CallDepth)})
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (m *module) compileWith(ctx context.Context, raw []byte, cacheDir string) (
 		}
 		config = config.WithCompilationCache(m.cache)
 	}
-	m.wazero = wazero.NewRuntimeWithConfig(ctx, config)
+	m.wazero = wazero.NewRuntimeWithConfig(ctx, m.host.engine(config))
 	m.compiled, err = m.wazero.CompileModule(experimental.WithCompilationWorkers(ctx, goruntime.GOMAXPROCS(0)), raw)
 	if err != nil {
 		return fmt.Errorf("it is not a module of WebAssembly 2.0 within the limits: %w", err)

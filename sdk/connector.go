@@ -87,7 +87,7 @@ type ConnectorFunc func(ctx context.Context, m *Message) (Action, error)
 func (w *Workflow[O, S]) Connector(name string, connect ConnectorFunc) *Handler {
 	part := w.part.Register(abi.Handler{Kind: abi.KindConnector, Name: name}, "connector", func(c *guest.Call, _ *any) abi.Code {
 		return connect.invoke(c)
-	})
+	}, nil)
 	h := &Handler{parts: []*guest.Handler{part}}
 	h.want(connect != nil)
 	return h

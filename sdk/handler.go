@@ -24,12 +24,14 @@ func (w *Workflow[O, S]) register(line abi.Handler, stem string, do StepFunc[O, 
 	h := &handler[O, S]{
 		workflow: w.part.Name(), status: S(line.Status), what: line.Kind, do: do, codec: codecOf[O](),
 	}
-	w.part.WhenWarm(h.warm)
-	return w.part.Register(line, stem, h.invoke)
+	return w.part.Register(line, stem, h.invoke, h.warm)
 }
 
-// warm lets the codec see its type for the first time.
-func (h *handler[O, S]) warm(c *guest.Call) {
+// warm makes the Run that is kept, and lets the codec see its type for the first time.
+func (h *handler[O, S]) warm(c *guest.Call, kept *any) {
+	if *kept == nil {
+		*kept = new(Run[O, S])
+	}
 	var o O
 	_ = h.codec.decode(c, []byte("{}"), &o) // no matter whether it fits
 	_, _ = h.codec.encode(c, &o)

@@ -54,7 +54,8 @@ func wfrtInvoke(id int32) int32 { return int32(guest.Default.Invoke(call, id)) }
 //go:wasmexport wfrt_warm
 func wfrtWarm() {
 	guest.Default.Warm(call)
-	runtime.GC() // what is left of the initialisation would be collected by one of the next invocations, and by each that is fresh
+	runtime.GC()             // or each invocation would meet what the initialisation has left
+	guest.Default.Warm(call) // the collection has emptied the allocator's caches
 }
 
 // wfrtManifest says what the plugin is. Mistakes of its registration go to stderr and end the instance, which the host

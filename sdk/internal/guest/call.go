@@ -26,6 +26,13 @@ func NewCall(host Host) *Call {
 	return &Call{Host: host, object: make([]byte, 4096), scratch: make([]byte, 256)}
 }
 
+// keepFor makes room for what the handlers of a plugin keep.
+func (c *Call) keepFor(p *Plugin) {
+	if len(c.kept) < len(p.handlers) {
+		c.kept = make([]any, len(p.handlers))
+	}
+}
+
 // Object returns the run's object as the host holds it, or null when there is none. It is valid until the next call of
 // Object.
 func (c *Call) Object() []byte {

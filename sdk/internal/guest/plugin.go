@@ -17,8 +17,8 @@ import (
 type Plugin struct {
 	workflows []*Workflow
 	handlers  []Invoke // a handler's ID is its index
-	warmers   []func(c *Call)
-	isolation string // that the author wishes; "": none
+	warmers   []Warm   // by the handler's ID
+	isolation string   // that the author wishes; "": none
 	asks      abi.Capabilities
 	faults    []error // in asks
 }
@@ -76,8 +76,8 @@ func (w *Workflow) External(statuses []string) {
 
 // Register adds a handler. h says what it is: its kind, status, destinations and what it is told of; its ID is set here, and
 // so is its name when it has none: of a step the status, because the author's function may be renamed at any time and the
-// name is stored with runs; of any other what is first of "<stem>", "<stem>-2", "<stem>-3" …
-func (w *Workflow) Register(h abi.Handler, stem string, invoke Invoke) *Handler {
+// name is stored with runs; of any other what is first of "<stem>", "<stem>-2", "<stem>-3" … warm may be nil.
+func (w *Workflow) Register(h abi.Handler, stem string, invoke Invoke, warm Warm) *Handler {
 	h.ID = int32(len(w.plugin.handlers))
 	if h.Name == "" {
 		h.Name = w.nthName(&h, stem)
@@ -85,6 +85,7 @@ func (w *Workflow) Register(h abi.Handler, stem string, invoke Invoke) *Handler 
 	added := &Handler{workflow: w, index: len(w.part.Handlers)}
 	w.part.Handlers = append(w.part.Handlers, h)
 	w.plugin.handlers = append(w.plugin.handlers, invoke)
+	w.plugin.warmers = append(w.plugin.warmers, warm)
 	if h.Kind == abi.KindStep {
 		w.checkStep(&h)
 	} else if h.Status != "" {
@@ -184,22 +185,24 @@ func (p *Plugin) Invoke(c *Call, id int32) abi.Code {
 		c.WriteText(abi.FieldReason, fmt.Sprintf("sdk: the plugin has no handler %d", id))
 		return abi.CodePermanent
 	}
-	if len(c.kept) < len(p.handlers) {
-		c.kept = make([]any, len(p.handlers))
-	}
+	c.keepFor(p)
 	return p.handlers[id](c, &c.kept[id])
 }
 
 // Isolate has the author's wish of an isolation.
 func (p *Plugin) Isolate(isolation string) { p.isolation = isolation }
 
-// WhenWarm registers what Warm does. It must have no effect but in memory.
-func (w *Workflow) WhenWarm(do func(c *Call)) { w.plugin.warmers = append(w.plugin.warmers, do) }
+// Warm does once for a handler what its first invocation would: it makes the tables and buffers that invocations reuse. It must have
+// no effect but in memory.
+type Warm func(c *Call, kept *any)
 
-// Warm does once what every first invocation would: it makes the tables and buffers that invocations reuse.
+// Warm warms all handlers.
 func (p *Plugin) Warm(c *Call) {
-	for _, do := range p.warmers {
-		do(c)
+	c.keepFor(p)
+	for id, do := range p.warmers {
+		if do != nil {
+			do(c, &c.kept[id])
+		}
 	}
 }
 
