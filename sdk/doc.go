@@ -40,10 +40,16 @@
 // A step, callback, timeout or hook may ask for a run of another workflow with Trigger, which is an effect of its
 // outcome: stored with it, or forgotten with it.
 //
+// # What reaches outside
+//
+// A plugin asks in init for what it needs beyond its memory, and the operator grants it (docs/capabilities.md): AskHTTP for requests
+// with HTTPClient, AskSecret for Secret and SecretHeader, AskEmit for Emit, AskTrigger for other plugins' workflows, AskMetrics for
+// Count, Set and Observe.
+//
 // # What a step may rely on
 //
 // The server runs a step at least once and keeps its outcome once: an attempt that fails is repeated, and what it did to
-// r.Object is forgotten. Outside effects carry r.IdempotencyKey, which is the same for every attempt.
+// r.Object is forgotten. Outside effects carry r.IdempotencyKey, which is the same for every attempt; HTTPClient sends it.
 //
 // Calls of a module come in any order, of any run, and its memory may be thrown away between two of them: state belongs in
 // the object. A step has one thread; goroutines run while it runs or waits, and must end before it returns. A panic ends
