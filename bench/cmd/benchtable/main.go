@@ -126,8 +126,12 @@ func budgets() []budget {
 		{"throughput, 1,000 runs at a time, durable, WASM", of("Throughput/wasm", "steps/s"), 50_000, true, "steps/s"},
 		{"the same, of a bare loop of (wazero call + Pebble batch)", ratio("Throughput/wasm", "ThroughputBare", "steps/s"), 0.5, true, "×"},
 		{"the same with the relay on, of that without", ratio("Throughput/wasm-relay", "Throughput/wasm", "steps/s"), 0.8, true, "×"},
-		{"200,000 runs on timers: restart to ready", of("WaitingRuns", "s-to-ready"), 2, false, "s"},
-		{"the same, all due at once: timeouts fired a second", of("WaitingRuns", "fired/s"), 20_000, true, "/s"},
+		{"200,000 runs on timers: restart to ready", of("WaitingRuns/200000", "s-to-ready"), 2, false, "s"},
+		{"the same, all due at once: timeouts fired a second", of("WaitingRuns/200000", "fired/s"), 20_000, true, "/s"},
+		{"1,000,000 runs on timers: restart to ready", of("WaitingRuns/1000000", "s-to-ready"), 3, false, "s"},
+		{"the same: memory while they wait", of("WaitingRuns/1000000", "MB-waiting"), 512, false, "MB"},
+		{"the same, all due at once: timeouts fired a second", of("WaitingRuns/1000000", "fired/s"), 20_000, true, "/s"},
+		{"a timeout's lateness at 200,000 waiting, steps beside, p99", of("TimerLateness/8-clients-beside", "p99-ms-late"), 10, false, "ms"},
 		{"host overhead of one invocation beyond the bare wazero call", of("Invoke", "ns/overhead"), 3000, false, "ns"},
 	}
 }
