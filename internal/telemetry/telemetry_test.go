@@ -27,7 +27,7 @@ func used(t *testing.T) *Metrics {
 		t.Fatal(err)
 	}
 	if err := m.WatchPlugins(func() []PluginStats {
-		return []PluginStats{{Plugin: "orders.wasm", Instances: 2, Invocations: 5, Traps: 1, Swaps: 3}}
+		return []PluginStats{{Plugin: "orders.wasm", Instances: 2, Invocations: 5, Traps: 1, Swaps: 3, Fuel: 9, Exceeded: map[string]uint64{"fuel": 4}}}
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +47,12 @@ func used(t *testing.T) *Metrics {
 func TestValues(t *testing.T) {
 	m := used(t)
 	const want = `
+# HELP wfrt_fuel_total Fuel that a plugin used: about one for each of its instructions.
+# TYPE wfrt_fuel_total counter
+wfrt_fuel_total{plugin="orders.wasm"} 9
+# HELP wfrt_limit_exceeded_total Invocations of a plugin's handlers that exceeded a limit.
+# TYPE wfrt_limit_exceeded_total counter
+wfrt_limit_exceeded_total{limit="fuel",plugin="orders.wasm"} 4
 # HELP wfrt_outbox_age_seconds Time since the oldest event was made that is durable and not yet published; 0 when there is none.
 # TYPE wfrt_outbox_age_seconds gauge
 wfrt_outbox_age_seconds 1.5
@@ -72,7 +78,8 @@ wfrt_runs_queued 4
 # TYPE wfrt_store_applied_position gauge
 wfrt_store_applied_position 30
 `
-	err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "wfrt_outbox_age_seconds", "wfrt_outbox_depth", "wfrt_plugin_swaps_total",
+	err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "wfrt_fuel_total", "wfrt_limit_exceeded_total",
+		"wfrt_outbox_age_seconds", "wfrt_outbox_depth", "wfrt_plugin_swaps_total",
 		"wfrt_process_errors_total", "wfrt_process_lag_alerts_total", "wfrt_process_skipped_events_total", "wfrt_runs_queued", "wfrt_store_applied_position")
 	if err != nil {
 		t.Error(err)

@@ -133,6 +133,12 @@ func budgets() []budget {
 		{"the same, all due at once: timeouts fired a second", of("WaitingRuns/1000000", "fired/s"), 20_000, true, "/s"},
 		{"a timeout's lateness at 200,000 waiting, steps beside, p99", of("TimerLateness/8-clients-beside", "p99-ms-late"), 10, false, "ms"},
 		{"host overhead of one invocation beyond the bare wazero call", of("Invoke", "ns/overhead"), 3000, false, "ns"},
+		{"fuel metering of a JSON step, median of pairs", of("Fuel/json", "metered-ratio"), 1.15, false, "×"},
+		{"fuel metering of a tight loop, median of pairs", of("Fuel/loop", "metered-ratio"), 1.5, false, "×"},
+		{"a garbage collection beside two endless guests, p99", of("Collection", "p99-ms"), 5, false, "ms"},
+		{"a fresh invocation of a lean Go guest", of("Isolation/fresh", "ns/op"), 30_000, false, "ns"},
+		{"a new instance, in fresh invocations", ratio("Isolation/new-instance", "Isolation/fresh", "ns/op"), 100, true, "×"},
+		{"p99 of a good workflow beside hostile guests, of that alone", of("BesideHostile", "p99-ratio"), 2, false, "×"},
 	}
 }
 
