@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -248,6 +249,11 @@ func (t *Task) scrub(rec *Record) {
 	}
 }
 
+// outdated reports whether a task was begun with data that have been erased since: what its handler says may hold them.
+func (t *Task) outdated(rec *Record) bool {
+	return t.Kind == TaskHook && rec.State == DataDeleted && (t.Record.Reason != "" || !bytes.Equal(t.Record.Object, rec.Object))
+}
+
 // conclude commits what became of a task, with a line in the history of its run, if there is one and the run is still there.
 func (s *shard) conclude(b *Batch, id RunID, line *HistoryEntry) error {
 	if line == nil {
@@ -263,6 +269,9 @@ func (s *shard) conclude(b *Batch, id RunID, line *HistoryEntry) error {
 		r.batch.AddTasks, r.batch.DropTask, r.batch.Log = append(r.batch.AddTasks, b.AddTasks...), b.DropTask, b.Log
 		for i := range r.batch.AddTasks {
 			r.batch.AddTasks[i].scrub(&r.rec)
+		}
+		if b.DropTask != nil && b.DropTask.outdated(&r.rec) {
+			r.batch.Log, r.batch.History[0].Reason = nil, ""
 		}
 		return nil
 	})

@@ -142,12 +142,16 @@ func (s *shard) isStale(r *run) bool {
 	return r.stale
 }
 
-// reload replaces a stale run by what the store has, queued where it belongs, or forgotten.
+// reload replaces a stale run by what the store has, queued where it belongs, or forgotten: a run that has ended may be removed
+// before its worker looks.
 // REQUIRES: s.mu
 func (s *shard) reload(r *run) {
 	id := r.rec.RunID
 	s.forget(r)
 	fresh, err := s.load(id)
+	if errors.Is(err, ErrNotFound) {
+		return
+	}
 	if err != nil {
 		s.engine.fail(err)
 		return
@@ -379,7 +383,9 @@ func (e *Engine) overtaken(r *run) bool {
 func (s *shard) refresh(r *run) bool {
 	var fresh Record
 	if err := s.engine.store.Record(r.rec.RunID, &fresh); err != nil {
-		s.engine.fail(err)
+		if !errors.Is(err, ErrNotFound) {
+			s.engine.fail(fmt.Errorf("runtime: read run %s again: %w", r.rec.RunID, err))
+		}
 		return false
 	}
 	if !fresh.Holds(r.work) {

@@ -1,0 +1,143 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/runtime/runtimetest"
+)
+
+// A run that is cancelled while a worker has it, or while it waits in a queue, may be removed before the worker looks again: the
+// worker finds nothing, and the engine goes on.
+func TestRetentionWhileARunIsInMemory(t *testing.T) {
+	for _, where := range []string{"executing", "queued", "to be computed", "called back"} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				held := func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+					<-gate
+					out.Kind, out.Status = runtime.OutcomeTo, "shipped"
+					return nil
+				}
+				parts := []runtimetest.Part{
+					runtimetest.Step{Status: "received", To: []string{"shipped"}, Func: held}, runtimetest.Retention(time.Second),
+				}
+				switch where {
+				case "to be computed":
+					parts = append(parts, runtimetest.Timeout{Status: "received", Name: "late", To: []string{"shipped"}, Func: runtimetest.To("shipped"),
+						Timer: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+							<-gate
+							out.Kind, out.Due = runtime.OutcomeDone, in.Now.Add(time.Hour)
+							return nil
+						}})
+				case "called back":
+					parts[0] = runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: held}
+				}
+				opt := onMemory()
+				opt.Workers = 1
+				e := start(t, opt, runtimetest.Workflow("orders", parts...))
+				id := trigger(t, e, "orders", "1")
+				if where == "called back" {
+					if _, err := e.Callback(t.Context(), runtime.Callback{Workflow: "orders", Status: "received", ForeignID: "1"}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if where == "queued" {
+					id = trigger(t, e, "orders", "2")
+				}
+				if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				elapse(2 * time.Second)
+				synctest.Wait()
+				if _, err := e.Run(t.Context(), id); !errors.Is(err, runtime.ErrNotFound) {
+					t.Fatalf("the run is to be removed: %v", err)
+				}
+				close(gate)
+				synctest.Wait()
+				if err := e.Err(); err != nil {
+					t.Fatalf("the engine has stopped: %v", err)
+				}
+				if n := e.Stats().InMemory; n != 0 {
+					t.Errorf("%d runs in memory", n)
+				}
+				trigger(t, e, "orders", "3")
+			})
+		})
+	}
+}
+
+// A hook that is under way while its run is erased has seen the data: what it logs and why it fails are not kept.
+func TestHookUnderWayDuringErase(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprint("fails ", fails), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				var told []string
+				e := start(t, onMemory(), runtimetest.Workflow("orders",
+					runtimetest.Step{Status: "received", To: []string{"shipped"}, Func: runtimetest.To("shipped")},
+					runtimetest.Hook{On: runtime.HookComplete, Func: func(_ context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+						told = append(told, string(in.Record.Object))
+						out.Logs = append(out.Logs, runtime.LogLine{Text: string(in.Record.Object)})
+						out.Kind = runtime.OutcomeDone
+						if len(told) > 1 {
+							return nil
+						}
+						<-gate
+						if fails {
+							return errors.New("no answer to " + string(in.Record.Object))
+						}
+						return nil
+					}},
+				))
+				done, err := e.Trigger(t.Context(), runtime.Trigger{Workflow: "orders", ForeignID: "1", Object: []byte(`"secret"`)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				id := done.Record.RunID
+				synctest.Wait()
+				if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if rec, err := e.Run(t.Context(), id); err != nil || rec.State != runtime.DataDeleted {
+					t.Fatal(rec.State, err)
+				}
+				close(gate)
+				elapse(time.Hour)
+				synctest.Wait()
+				entries, err := e.History(t.Context(), id, 0, 0, 100)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hooks := 0
+				for _, h := range entries {
+					if h.Cause == runtime.CauseHook {
+						hooks++
+					}
+					if h.Reason != "" {
+						t.Errorf("the history tells of %q", h.Reason)
+					}
+				}
+				logs, err := e.Logs(t.Context(), id, 0, time.Time{}, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range logs {
+					if l.Lines[0].Text != `{"result":"deleted"}` {
+						t.Errorf("the logs tell of %q", l.Lines[0].Text)
+					}
+				}
+				if want := map[bool]int{false: 1, true: 2}[fails]; len(told) != want || hooks != want {
+					t.Errorf("hooks were told %v, and the history has %d lines of them", told, hooks)
+				}
+			})
+		})
+	}
+}
