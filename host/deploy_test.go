@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/sdk/abi"
 )
 
 // kept gives hosts of one test the same ledger and archive, as hosts of one data directory have.
@@ -493,5 +494,103 @@ func TestPinnedDefinitionsLiveAsLongAsTheirRuns(t *testing.T) {
 	again.draining.Wait()
 	if n := len(again.modules); n != 1 || len(again.Catalog().Workflow("door").Older) != 0 {
 		t.Errorf("%d modules are loaded; want the one that serves", n)
+	}
+}
+
+// tested is the manifest of a door whose test of itself is the handler 7.
+const tested = `{"abi":1,"self_test":7,"workflows":[{"name":"door","handlers":[` +
+	`{"id":1,"kind":"step","name":"closed","status":"closed","to":["open"]}],"terminal":["open"]}]}`
+
+// TestAModuleTestsItself before it serves, wherever it comes from, and not again at a restart.
+func TestAModuleTestsItself(t *testing.T) {
+	says := func(text string) guest {
+		return guest{manifest: tested, texts: []string{text}, invoke: code(writeText(abi.FieldReason, 0, text), i32(int32(abi.CodePermanent)))}
+	}
+	for name, c := range map[string]struct {
+		guest guest
+		want  string // "" when it passes
+	}{
+		"passes":  {guest{manifest: tested, invoke: i32(int32(abi.CodeDone))}, ""},
+		"fails":   {says("no prices"), "its own test fails: no prices"},
+		"traps":   {guest{manifest: tested, invoke: unreachable}, "its own test fails: the plugin trapped: unreachable"},
+		"moves":   {guest{manifest: tested, invoke: i32(int32(abi.CodeTo))}, "the self-test answered the code 1, which docs/abi.md does not have"},
+		"no run":  {guest{manifest: tested, invoke: code(i32(int32(abi.FieldReason)), i32(bufferAt), i32(int32(abi.FieldRunID)), i32(bufferAt), i32(100), call_(fnRead), call_(fnWrite), i32(int32(abi.CodeDone)))}, "4294967295 bytes are more than the limit"},
+		"endless": {guest{manifest: tested, invoke: code([]byte{0x03, 0x40, 0x0c, 0x00, 0x0b}, i32(int32(abi.CodeDone)))}, "its own test fails: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			same := kept(t)
+			r := newRig(t, same, func(o *Options) { o.Limits.Fuel = 1_000_000 })
+			r.deploy("door", generation(1))
+			r.put("door.wasm", c.guest.bytes())
+			r.load()
+			_, deployed := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: c.guest.bytes()})
+			_, checked := r.Check(context.Background(), filepath.Join(r.dir, "door.wasm"))
+			if c.want == "" {
+				if deployed != nil || checked != nil || r.plugin("door").Version != "" {
+					t.Fatalf("%v, %v; want it to serve", deployed, checked)
+				}
+				return
+			}
+			wantPieces(t, r.plugin("door").Error, c.want)
+			for _, err := range []error{deployed, checked} {
+				if err == nil {
+					t.Fatal("it is accepted")
+				}
+				wantPieces(t, err.Error(), c.want)
+			}
+			r.answers(`"0001"`)
+			r.draining.Wait()
+			if p := r.plugin("door"); p.Instances != 1 {
+				t.Errorf("%d instances; want none of what was refused", p.Instances)
+			}
+		})
+	}
+}
+
+// TestObjectsThatCannotBeRead keep a module out while runs of the old one are in flight.
+func TestObjectsThatCannotBeRead(t *testing.T) {
+	door := func(more string) []byte {
+		return guest{manifest: `{"abi":1,"workflows":[{"name":"door","handlers":[` +
+			`{"id":1,"kind":"step","name":"closed","status":"closed","to":["open"]}],"terminal":["open"]` + more + `}]}`}.bytes()
+	}
+	for name, c := range map[string]struct {
+		before, next string
+		runs         int
+		force        bool
+		pinned       bool
+		want         string
+	}{
+		"nothing is said":      {"", "", 3, false, false, ""},
+		"the same":             {`,"object_version":2`, `,"object_version":2`, 3, false, false, ""},
+		"it reads them":        {`,"object_version":2`, `,"object_version":3,"reads":[1,2]`, 3, false, false, ""},
+		"it does not":          {`,"object_version":2`, `,"object_version":3,"reads":[1]`, 3, false, false, "its objects are of version 3, and runs have objects of version 2"},
+		"from none to the 1st": {"", `,"object_version":1`, 3, false, false, "runs have objects of version 0"},
+		"there are no runs":    {"", `,"object_version":1`, 0, false, false, ""},
+		"forced":               {"", `,"object_version":1`, 3, true, false, ""},
+		"pinned":               {"", `,"object_version":1`, 3, false, true, ""},
+		"pinned by itself":     {"", `,"object_version":1,"versions":"pinned"`, 3, false, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := &fakeRuns{}
+			r := newRig(t, func(o *Options) {
+				o.Engine = runs
+				o.Adjust = func(w *runtime.Workflow) { w.Pinned = w.Pinned || c.pinned }
+			})
+			r.deploy("door", door(c.before))
+			runs.set(runtime.Queue{Workflow: "door"}, c.runs)
+			next := door(c.next + `,"schedules":[{"name":"x","cron":"@daily"}]`)
+			_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: next, Order: Order{Force: c.force}})
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var refused *RefusedError
+			if !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0] != (runtime.Left{Workflow: "door", Runs: 3}) {
+				t.Fatalf("%v; want it refused for three runs", err)
+			}
+			wantPieces(t, err.Error(), c.want, "w.Objects")
+		})
 	}
 }

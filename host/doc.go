@@ -1,15 +1,23 @@
 // Package host runs plugins: WebAssembly modules in a directory, each of which carries handlers of one or more workflows.
 //
-// A Host reads the directory, takes every module through the stages of build (module.go), and makes of all their manifests
-// one immutable runtime.Catalog. A new or replaced file makes a new catalog, which takes the place of the old one by one
-// pointer swap; the modules that are in no catalog any more drain and are freed. Whatever goes wrong on the way leaves the
-// old module serving, and Plugins says why.
+// A Host takes modules from the directory and from operators through the stages of build (module.go), and makes of all their
+// manifests one immutable runtime.Catalog. A new module makes a new catalog, which takes the place of the old one by one pointer
+// swap; the modules that are in no catalog any more drain and are freed. Whatever goes wrong on the way leaves the old module
+// serving, and Plugins says why. What serves is in the ledger, and the bytes of modules in the archive: both outlive the process.
 //
 // The way through the files:
 //
 //	options.go     what a host is made with
 //	limits.go      what a plugin may use, and the error that says it used more
-//	host.go        New, Load, Close: one scan of the directory, admission, the swap
+//	host.go        New, Load, Close
+//	ledger.go      which module of each plugin serves, and which did
+//	archive.go     the bytes of modules, by digest
+//	scan.go        new and replaced files become modules that wait for their admission
+//	deploy.go      what operators ask for: deploy, promote, roll back, remove
+//	change.go      one change: admission, ledger, swap
+//	definitions.go the ledger's modules become a catalog
+//	canary.go      a module on trial, and when it fails
+//	tend.go        failing canaries are rolled back, earlier definitions let go
 //	source.go      a file becomes bytes with a digest, or an error when it is not whole
 //	module.go      the stages from bytes to a module that can be called
 //	manifest.go    what a module says of itself, checked

@@ -87,10 +87,10 @@ func (i *instance) input(field abi.Field) ([]byte, bool) {
 	}
 }
 
-// runInput returns the inputs that tell of the run. A filter has none: it decides whether there will be one.
+// runInput returns the inputs that tell of the run. A filter has none, as it decides whether there will be one, nor has a test.
 func (i *instance) runInput(field abi.Field) ([]byte, bool) {
 	in := i.call.in
-	if in.Handler.Kind == runtime.HandlerFilter {
+	if kind := in.Handler.Kind; kind == runtime.HandlerFilter || kind == runtime.HandlerSelfTest {
 		return nil, false
 	}
 	switch field {

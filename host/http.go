@@ -68,6 +68,9 @@ func httpSend(i *instance, guest api.Module, stack []uint64) {
 	if i.call.phase != phaseInvoke {
 		fail("http_send: only a handler may send a request")
 	}
+	if i.call.in.Handler.Kind == runtime.HandlerSelfTest {
+		fail("http_send: a module's test of itself cannot send a request: nothing of it serves yet")
+	}
 	if size := uint32(stack[1]); size > maxRequestHead {
 		fail("http_send: the head of the request has %d bytes, more than the limit of %d", size, maxRequestHead)
 	}

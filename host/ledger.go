@@ -191,14 +191,11 @@ func (l *ledger) needs(plugin string, d runtime.Digest) bool {
 // nothing is left.
 func (l *ledger) prune() {
 	for name, e := range l.Plugins {
-		surplus := len(e.Versions) - keepVersions
-		e.Versions = slices.DeleteFunc(e.Versions, func(v version) bool {
-			if surplus <= 0 || v.Digest == e.Active.Digest || e.Canary != nil && e.Canary.Digest == v.Digest || l.needs(name, v.Digest) {
-				return false
-			}
-			surplus--
-			return true
+		old := max(0, len(e.Versions)-keepVersions)
+		kept := slices.DeleteFunc(slices.Clone(e.Versions[:old]), func(v version) bool {
+			return v.Digest != e.Active.Digest && (e.Canary == nil || e.Canary.Digest != v.Digest) && !l.needs(name, v.Digest)
 		})
+		e.Versions = append(kept, e.Versions[old:]...)
 		if e.Active == (activation{}) && e.Seen == (runtime.Digest{}) && e.Canary == nil && len(e.Versions) == 0 {
 			delete(l.Plugins, name)
 		}

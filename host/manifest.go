@@ -93,6 +93,9 @@ func (c *manifestCheck) manifest(m *abi.Manifest) {
 		handlers, schedules = handlers+len(w.Handlers), schedules+len(w.Schedules)
 		c.workflow(w)
 	}
+	if id := m.SelfTest; id != nil && (*id < 0 || c.ids[*id]) {
+		c.fault("its self_test has the ID %d, which is negative or another handler's", *id)
+	}
 	if handlers > abi.MaxHandlers {
 		c.fault("it has %d handlers; the limit is %d: spread them over several modules", handlers, abi.MaxHandlers)
 	}
@@ -110,6 +113,7 @@ func (c *manifestCheck) workflow(w *abi.Workflow) {
 	for i := range w.Handlers {
 		c.handler(w.Name, &w.Handlers[i])
 	}
+	c.versions(w)
 	c.unique(w)
 	known := c.graph(w)
 	used := make(map[int32]bool) // timers and filters that something refers to
@@ -121,6 +125,23 @@ func (c *manifestCheck) workflow(w *abi.Workflow) {
 			c.fault("workflow %q: %s belongs to nothing; name its ID %d where it is to be used, or remove it",
 				w.Name, describe(h), h.ID)
 		}
+	}
+}
+
+// versions checks what a module says of the versions of its objects and of what runs go by.
+func (c *manifestCheck) versions(w *abi.Workflow) {
+	if w.ObjectVersion < 0 {
+		c.fault("workflow %q: object_version is %d; it is 0 or more", w.Name, w.ObjectVersion)
+	}
+	for _, v := range w.Reads {
+		if v < 0 || v == w.ObjectVersion {
+			c.fault("workflow %q: reads has %d; it names other versions of objects than object_version, 0 or more", w.Name, v)
+		}
+	}
+	switch w.Versions {
+	case "", abi.VersionsLatest, abi.VersionsPinned:
+	default:
+		c.fault("workflow %q: versions is %.32q; say latest or pinned", w.Name, w.Versions)
 	}
 }
 

@@ -25,7 +25,11 @@ func TestManifestFaults(t *testing.T) {
 		many[n] = fmt.Sprintf(`{"id":%d,"kind":"step","name":"a","status":"s%d","to":[]}`, n, n)
 	}
 	for raw, want := range map[string]string{
-		`[]`:                       "not a JSON object",
+		`[]`: "not a JSON object",
+		strings.Replace(handler(good), `"abi":1`, `"abi":1,"self_test":1`, 1):             "its self_test has the ID 1, which is negative or another handler's",
+		strings.Replace(handler(good), `"name":"w"`, `"name":"w","object_version":-1`, 1): "object_version is -1",
+		strings.Replace(handler(good), `"name":"w"`, `"name":"w","reads":[0]`, 1):         "reads has 0",
+		strings.Replace(handler(good), `"name":"w"`, `"name":"w","versions":"newest"`, 1): `versions is "newest"; say latest or pinned`,
 		workflow(``):               "it has no workflow",
 		workflow(`{"name":"w"}`):   `workflow "w" has no handler`,
 		workflow(`{"name":"a b"}`): "the workflow's name",

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -147,6 +148,31 @@ func (h *Host) prepare(ctx context.Context, src *source, of *totals) (*module, e
 	if err != nil {
 		return nil, err
 	}
+	if err := m.testSelf(ctx); err != nil {
+		m.retire()
+		m.freeWhenDrained()
+		return nil, err
+	}
 	m.totals, m.raw = of, src.raw
 	return m, nil
+}
+
+// testSelf has the module test itself, within the limits of an invocation. A module without such a test passes.
+func (m *module) testSelf(ctx context.Context) error {
+	if m.manifest.SelfTest == nil {
+		return nil
+	}
+	now := m.host.options.Clock.Now()
+	in := runtime.Invocation{
+		Handler: &runtime.Handler{Kind: runtime.HandlerSelfTest, Name: "self-test", Digest: m.digest, Plugin: m.file},
+		Record:  &runtime.Record{Object: []byte("null")}, Attempt: 1, Now: now,
+	}
+	var out runtime.Outcome
+	if err := (&invoker{module: m, id: *m.manifest.SelfTest}).Invoke(ctx, &in, &out); err != nil {
+		return err
+	}
+	if out.Kind != runtime.OutcomeDone {
+		return fmt.Errorf("its own test fails: %s", out.Reason)
+	}
+	return nil
 }

@@ -61,6 +61,7 @@ const (
 	HandlerErase                        // says what remains of an object: OutcomeDone with Outcome.Object
 	HandlerFilter                       // says whether a schedule's slot triggers: OutcomeDone, perhaps with Outcome.Object, or OutcomeSkip
 	HandlerConnector                    // says what becomes of a message: OutcomeDone with Outcome.Action, or OutcomeSkip for nothing
+	HandlerSelfTest                     // says whether its module is fit to serve: OutcomeDone; it belongs to no workflow
 )
 
 // String returns the kind's name as manifests write it.
@@ -80,6 +81,8 @@ func (k HandlerKind) String() string {
 		return "erase"
 	case HandlerFilter:
 		return "filter"
+	case HandlerSelfTest:
+		return "self-test"
 	case HandlerConnector:
 		return "connector"
 	default:

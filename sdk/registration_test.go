@@ -23,6 +23,30 @@ func TestRegistrationFaults(t *testing.T) {
 			func(*guest.Plugin) {},
 			[]string{"registers no workflow"},
 		},
+		"two tests": {
+			func(p *guest.Plugin) {
+				newWorkflow[Raw, string](p, "w").Step("a", onward, "end")
+				selfTest(p, func(context.Context) error { return nil })
+				selfTest(p, func(context.Context) error { return nil })
+			},
+			[]string{"a plugin has one test of itself"},
+		},
+		"no test": {
+			func(p *guest.Plugin) {
+				newWorkflow[Raw, string](p, "w").Step("a", onward, "end")
+				selfTest(p, nil)
+			},
+			[]string{"with no function"},
+		},
+		"versions of objects": {
+			func(p *guest.Plugin) {
+				w := newWorkflow[Raw, string](p, "w")
+				w.Step("a", onward, "end")
+				w.Objects(2, 1, 2)
+				w.Objects(0)
+			},
+			[]string{`workflow "w": Objects(2, [1 2])`, `workflow "w": Objects(0, [])`},
+		},
 		"no step": {
 			func(p *guest.Plugin) { newWorkflow[Raw, string](p, "w") },
 			[]string{`workflow "w": has no step`},
@@ -358,5 +382,25 @@ func BenchmarkInvokeRaw(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Invoke(c, 0)
+	}
+}
+
+func TestVersionsAndTheTestAreInTheManifest(t *testing.T) {
+	var p guest.Plugin
+	w := newWorkflow[Raw, string](&p, "w")
+	w.Step("a", onward, "end")
+	w.Objects(3, 2, 0)
+	w.Pinned()
+	selfTest(&p, func(ctx context.Context) error { return ctx.Err() })
+	m, err := p.Manifest("go/test", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := m.Workflows[0]
+	if part.ObjectVersion != 3 || !reflect.DeepEqual(part.Reads, []int{2, 0}) || part.Versions != abi.VersionsPinned {
+		t.Errorf("the workflow is %+v", part)
+	}
+	if m.SelfTest == nil || *m.SelfTest != 1 || part.Handlers[0].ID != 0 {
+		t.Errorf("the test has the ID %v, want 1, after the step's", m.SelfTest)
 	}
 }

@@ -147,6 +147,18 @@ func (w *Workflow[O, S]) Erase(erase EraseFunc[O, S]) *Handler {
 	return h
 }
 
+// Objects sets the version of the form that this plugin gives to objects, 1 or more, and the earlier ones that it can still read;
+// a plugin that does not say so writes version 0. A plugin that cannot read the objects of the one it replaces does not take over
+// its runs: the server refuses it while such runs are under way, unless they are pinned. So change it when O changes in a way that
+// the old objects, or the old code, would not understand, and list what the new code still takes:
+//
+//	w.Objects(3, 2, 1)
+func (w *Workflow[O, S]) Objects(version int, reads ...int) { w.part.Objects(version, reads) }
+
+// Pinned has each run finish on the version of the plugin that it began with, however often that is replaced meanwhile, unless
+// the server's configuration says otherwise. Without it a run goes on with the newest.
+func (w *Workflow[O, S]) Pinned() { w.part.Pinned() }
+
 // External marks statuses that another plugin of the same workflow handles, so that reaching them does not end the run.
 func (w *Workflow[O, S]) External(statuses ...S) {
 	w.part.External(names(statuses))

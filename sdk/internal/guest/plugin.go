@@ -20,7 +20,8 @@ type Plugin struct {
 	warmers   []Warm   // by the handler's ID
 	isolation string   // that the author wishes; "": none
 	asks      abi.Capabilities
-	faults    []error // in asks
+	selfTest  *int32
+	faults    []error // in asks and of the test
 }
 
 // Invoke runs one handler: it reads the inputs from the call, writes the outputs to it, and returns the code. What it
@@ -51,6 +52,28 @@ func (p *Plugin) Workflow(name string) *Workflow {
 	p.workflows = append(p.workflows, w)
 	return w
 }
+
+// SelfTest sets the function by which the plugin tests itself.
+func (p *Plugin) SelfTest(invoke Invoke) {
+	if p.selfTest != nil || invoke == nil {
+		p.faults = append(p.faults, errors.New("sdk: SelfTest is called twice, or with no function; a plugin has one test of itself"))
+		return
+	}
+	p.selfTest = new(int32(len(p.handlers)))
+	p.handlers = append(p.handlers, invoke)
+}
+
+// Objects sets the version of the objects that the plugin writes, and the others that it reads.
+func (w *Workflow) Objects(version int, reads []int) {
+	if version < 1 || w.part.ObjectVersion != 0 || slices.ContainsFunc(reads, func(v int) bool { return v < 0 || v == version }) {
+		w.fault("Objects(%d, %v): say it once, with a version of 1 or more, and others that are not negative", version, reads)
+		return
+	}
+	w.part.ObjectVersion, w.part.Reads = version, reads
+}
+
+// Pinned has runs finish on the version that they began with.
+func (w *Workflow) Pinned() { w.part.Versions = abi.VersionsPinned }
 
 // Name returns the workflow's name.
 func (w *Workflow) Name() string { return w.part.Name }
@@ -208,7 +231,7 @@ func (p *Plugin) Warm(c *Call) {
 
 // Manifest returns what the plugin is, or all mistakes of its registration, one a line.
 func (p *Plugin) Manifest(sdk, version string) (*abi.Manifest, error) {
-	m := &abi.Manifest{ABI: abi.Version, SDK: sdk, Version: version, Isolation: p.isolation}
+	m := &abi.Manifest{ABI: abi.Version, SDK: sdk, Version: version, Isolation: p.isolation, SelfTest: p.selfTest}
 	var faults []error
 	if !reflect.ValueOf(p.asks).IsZero() {
 		m.Capabilities = &p.asks

@@ -18,7 +18,7 @@ import (
 // What a data directory holds that a backup has. All else can be made anew.
 const (
 	storeDir   = "store"
-	modulesDir = "plugins" // modules by digest
+	modulesDir = "archive" // modules by digest
 )
 
 // ErrNotEmpty says that there is something where a backup or a data directory is to be made.

@@ -46,7 +46,7 @@ func orNever(d time.Duration) time.Duration {
 func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 	r := &cfg.Engine.Retry
 	return host.Options{
-		ArchiveDir:      filepath.Join(cfg.DataDir, "plugins"),
+		ArchiveDir:      filepath.Join(cfg.DataDir, "archive"),
 		Canary:          host.CanaryRules(cfg.Plugins.Canary),
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
 		DefaultLagAlert: cfg.Engine.LagAlert, DefaultParallelism: cfg.Engine.Parallelism,
