@@ -50,7 +50,8 @@ func takeOrders(t *testing.T, brokers []string, kills int, between func(part int
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := fmt.Sprintf(connectorsFile, strings.Join(brokers, ","))
+	service, granted := paymentsFor(t)
+	file := granted + fmt.Sprintf(connectorsFile, strings.Join(brokers, ","))
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +100,7 @@ func takeOrders(t *testing.T, brokers []string, kills int, between func(part int
 		t.Fatal(err)
 	}
 	checkOrders(t, c)
+	checkCharges(t, service)
 	if published != nil {
 		page, err := listRuns(t.Context(), c, url.Values{"workflow": {"orders"}}, 10*orders)
 		if err != nil {

@@ -48,11 +48,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := payments.New()
-	charging := httptest.NewServer(service)
-	defer charging.Close()
-	granted := fmt.Sprintf("plugins: {overrides: {orders: {grants: {http: {payments: {methods: [POST], address: %q}}}}}}\n",
-		charging.Listener.Addr())
+	service, granted := paymentsFor(t)
 	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +152,16 @@ func checkOrders(t *testing.T, c *client.Client) {
 	if len(page.Runs) != orders || cents != ordersInCents {
 		t.Errorf("%d runs come to %d cents, want %d and %d", len(page.Runs), cents, orders, ordersInCents)
 	}
+}
+
+// paymentsFor returns a payment service, and the configuration that lets the orders reach it.
+func paymentsFor(t *testing.T) (service *payments.Service, granted string) {
+	t.Helper()
+	service = payments.New()
+	server := httptest.NewServer(service)
+	t.Cleanup(server.Close)
+	return service, fmt.Sprintf("plugins: {overrides: {orders: {grants: {http: {payments: {methods: [POST], address: %q}}}}}}\n",
+		server.Listener.Addr())
 }
 
 // checkCharges wants every order charged once, though the kills had some of them sent twice.
