@@ -150,7 +150,7 @@ func connectorRows(t *testing.T, s *Store) {
 	parked := &runtime.Parked{
 		Origin: o, Topic: "northwind.orders", Key: []byte("10248"), Value: []byte("{"), Cause: "it is not JSON", Attempts: 1,
 		Headers: []runtime.Header{{Name: "a", Value: []byte("1")}}, Time: time.UnixMilli(1_767_323_045_678).UTC(),
-		ParkedAt: time.UnixMilli(1_767_323_046_000).UTC(),
+		ParkedAt: time.UnixMilli(1_767_323_046_000).UTC(), Workflow: "orders", ForeignID: "10248",
 	}
 	for _, b := range []runtime.Batch{{Park: parked, Receipt: &o, TrimReceipts: &trimmed}, {Receipt: &redriven}} {
 		if _, err := s.Apply(shard, epoch, &b); err != nil {

@@ -244,6 +244,8 @@ func appendParked(dst []byte, p *runtime.Parked) []byte {
 		dst = closeMessage(appendBytes(dst, 2, p.Headers[i].Value), at, 0)
 	}
 	dst = appendBytes(dst, 7, p.Key)
+	dst = appendString(dst, 8, p.Workflow)
+	dst = appendString(dst, 9, p.ForeignID)
 	return appendBytes(dst, 15, p.Value)
 }
 
@@ -275,6 +277,10 @@ func decodeParked(b []byte, p *runtime.Parked) error {
 			p.Headers = append(p.Headers, h)
 		case 7:
 			p.Key = append([]byte{}, d.bytes()...)
+		case 8:
+			p.Workflow = string(d.bytes())
+		case 9:
+			p.ForeignID = string(d.bytes())
 		case 15:
 			p.Value = append([]byte{}, d.bytes()...)
 		}

@@ -194,6 +194,12 @@ func (e *Engine) DropParked(ctx context.Context, o Origin) error {
 	}
 	e.redriving.Lock()
 	defer e.redriving.Unlock()
+	return e.dropParked(ctx, o)
+}
+
+// dropParked removes a parked message.
+// REQUIRES: e.redriving
+func (e *Engine) dropParked(ctx context.Context, o Origin) error {
 	if _, err := e.parkedMessage(ctx, o); err != nil {
 		return err
 	}
@@ -210,6 +216,44 @@ func (e *Engine) DropParked(ctx context.Context, o Origin) error {
 	}
 	return e.unpark(ctx, o)
 }
+
+// dropParkedOf removes the parked messages that were for a run whose data is to be erased: those for its foreign ID, up to the
+// erase and to the next run of the foreign ID.
+func (e *Engine) dropParkedOf(ctx context.Context, rec *Record) error {
+	e.redriving.Lock()
+	defer e.redriving.Unlock()
+	until := rec.UpdatedAt
+	newest, err := e.store.Latest(rec.Workflow, rec.ForeignID)
+	if err != nil {
+		return err
+	}
+	if newest != rec.RunID && newest.Time().Before(until) {
+		until = newest.Time()
+	}
+	var after Origin
+	for {
+		page, err := e.store.Parked("", after, parkedPage)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			p := &page[i]
+			if p.Workflow != rec.Workflow || p.ForeignID != rec.ForeignID || p.ParkedAt.After(until) {
+				continue
+			}
+			if err := e.dropParked(ctx, p.Origin); err != nil {
+				return err
+			}
+		}
+		if len(page) < parkedPage {
+			return nil
+		}
+		after = page[len(page)-1].Origin
+	}
+}
+
+// parkedPage is how many parked messages are looked at a time.
+const parkedPage = 100
 
 func (e *Engine) parkedMessage(ctx context.Context, o Origin) (Parked, error) {
 	parked, err := e.store.ParkedMessage(o)

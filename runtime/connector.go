@@ -82,8 +82,8 @@ type partition struct {
 // item is a message in its lane. Where a rule maps, it is mapped when it comes: the rule says which lane is its.
 type item struct {
 	message Message
-	action  Action
-	err     error // why the rule could not map it
+	action  Action // what is to become of it: of the rule, or the plugin's last answer
+	err     error  // why the rule could not map it
 }
 
 type settling struct {

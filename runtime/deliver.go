@@ -40,7 +40,7 @@ func (c *connector) do(p *partition, it *item) bool {
 		case verdictVoid:
 			return false
 		case verdictPark:
-			return c.park(p, m, attempt, err)
+			return c.park(p, it, attempt, err)
 		case verdictAgain:
 			attempt++
 		case verdictHold: // it is no attempt, and costs no patience
@@ -69,18 +69,18 @@ func (c *connector) attempt(p *partition, it *item, attempt uint32) (v verdict, 
 	if p.ctx.Err() != nil {
 		return verdictVoid, 0, nil
 	}
-	m, action, err := &it.message, it.action, it.err
+	m, err := &it.message, it.err
 	switch {
 	case c.Plugin != "":
-		if action, err = c.ask(p.ctx, m, attempt); err != nil {
+		if it.action, err = c.ask(p.ctx, m, attempt); err != nil {
 			return c.judgeAnswer(p, attempt, err)
 		}
 	case err != nil:
 		return verdictPark, 0, err
 	}
-	_, as, err := c.engine.take(&effect{origin: p.origin(c.Name, m.Offset), by: c.by(m), action: &action, busy: c.Busy})
+	_, as, err := c.engine.take(&effect{origin: p.origin(c.Name, m.Offset), by: c.by(m), action: &it.action, busy: c.Busy})
 	if err != nil {
-		return c.judge(&action, err), -1, err
+		return c.judge(&it.action, err), -1, err
 	}
 	c.count(as)
 	return verdictDone, 0, nil
@@ -203,11 +203,11 @@ func (c *Catalog) connects(workflow, name string) (*Handler, error) {
 }
 
 // park keeps a message of which nothing could be made, and reports whether it did.
-func (c *connector) park(p *partition, m *Message, attempts uint32, cause error) bool {
-	e := c.engine
+func (c *connector) park(p *partition, it *item, attempts uint32, cause error) bool {
+	e, m := c.engine, &it.message
 	err := e.park(&Parked{
 		Origin: p.origin(c.Name, m.Offset), Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: slices.Clone(m.Headers), Time: m.Time,
-		Cause: cause.Error(), Attempts: attempts, ParkedAt: e.now(),
+		Cause: cause.Error(), Attempts: attempts, ParkedAt: e.now(), Workflow: it.action.Workflow, ForeignID: it.action.ForeignID,
 	})
 	if err != nil {
 		return false // the engine stops

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,12 +30,14 @@ func TestRetentionWhileARunIsInMemory(t *testing.T) {
 				}
 				switch where {
 				case "to be computed":
-					parts = append(parts, runtimetest.Timeout{Status: "received", Name: "late", To: []string{"shipped"}, Func: runtimetest.To("shipped"),
+					parts = append(parts, runtimetest.Timeout{
+						Status: "received", Name: "late", To: []string{"shipped"}, Func: runtimetest.To("shipped"),
 						Timer: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
 							<-gate
 							out.Kind, out.Due = runtime.OutcomeDone, in.Now.Add(time.Hour)
 							return nil
-						}})
+						},
+					})
 				case "called back":
 					parts[0] = runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: held}
 				}
@@ -139,5 +142,74 @@ func TestHookUnderWayDuringErase(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Messages for a run that were parked hold its data too: they go with it, and those for others, and for the next run of its
+// foreign ID, stay.
+func TestEraseDropsParkedMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := runtimetest.NewMemStream()
+		stream.Topic("northwind.orders", 3)
+		opt := onMemory()
+		c := triggers(t, stream)
+		c.Busy = runtime.BusyPark
+		opt.Connectors = []runtime.Connector{c}
+		e := start(t, opt, runtimetest.Workflow("orders", runtimetest.Callback{
+			Status: "received", To: []string{"shipped"}, Func: runtimetest.To("shipped"),
+		}))
+		id, other := trigger(t, e, "orders", "1"), trigger(t, e, "orders", "2")
+		for partition := range int32(3) {
+			stream.Produce(order(partition, "1", `"secret"`))
+			stream.Produce(order(partition, "2", `"of another"`))
+		}
+		stream.Produce(order(0, "1", "nonsense"))
+		elapse(time.Minute)
+		if parked, err := e.Parked(t.Context(), "", runtime.Origin{}, 10); err != nil || len(parked) != 7 {
+			t.Fatalf("parked: %+v, %v", parked, err)
+		}
+		if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		elapse(time.Minute)
+		next := trigger(t, e, "orders", "1")
+		elapse(time.Minute)
+		stream.Produce(order(1, "1", `"of the next"`))
+		elapse(time.Minute)
+		if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if rec, err := e.Run(t.Context(), id); err != nil || rec.State != runtime.DataDeleted {
+			t.Fatal(rec.State, err)
+		}
+		wantParked(t, e, `"of another"`, `"of another"`, `"of another"`, `"of the next"`)
+		for _, id := range []runtime.RunID{next, other} {
+			if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		wantParked(t, e)
+	})
+}
+
+// wantParked wants the parked messages to have these values, in any order.
+func wantParked(t *testing.T, e *runtime.Engine, want ...string) {
+	t.Helper()
+	parked, err := e.Parked(t.Context(), "", runtime.Origin{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range parked {
+		got = append(got, string(parked[i].Value))
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("parked are %s, want %s", got, want)
 	}
 }

@@ -434,6 +434,9 @@ func (s *shard) doErase(t *Task) error {
 			object = out.Object
 		}
 	}
+	if err := e.dropParkedOf(e.ctx, rec); err != nil {
+		return err
+	}
 	_, err = s.change(t.RunID, func(r *run) error {
 		if r.rec.State != RequestedDataDeleted {
 			r.next = r.rec

@@ -240,6 +240,8 @@ type Parked struct {
 	Cause    string    // why it is parked
 	Attempts uint32    // that were made
 	ParkedAt time.Time
+
+	Workflow, ForeignID string // of the run that it was for; empty where that could not be found out
 }
 
 // ReceiptReader finds what connectors have done. A receipt lies in the shard of its effect; a parked message in the shard of its

@@ -83,9 +83,10 @@ func testParked(s *storeTest) {
 					Topic: "northwind.orders", Key: []byte("key"), Value: []byte("not JSON"),
 					Headers: []runtime.Header{{Name: "a", Value: []byte("1")}, {Name: "a", Value: []byte{}}, {Name: "b", Value: []byte{0xff}}},
 					Time:    s.now.Add(-time.Hour), Cause: "it is not JSON", Attempts: 1 << 31, ParkedAt: s.now,
+					Workflow: "orders", ForeignID: "10248",
 				}
 				if offset == 1 {
-					p.Key, p.Value, p.Headers = nil, []byte{}, nil
+					p.Key, p.Value, p.Headers, p.Workflow, p.ForeignID = nil, []byte{}, nil, "", ""
 				}
 				all = append(all, p)
 			}
