@@ -23,15 +23,86 @@ func (s *Store) Events(number runtime.Shard, after runtime.LSN, limit int, dst [
 	if err != nil {
 		return dst, fmt.Errorf("pebblestore: events of shard %d: %w", number, err)
 	}
-	for valid := it.First(); valid && limit > 0; valid = it.Next() {
+	size := 0
+	for valid := it.First(); valid && limit > 0 && size < pageBytes; valid = it.Next() {
 		var e runtime.Event
 		if err := s.event(it, &e); err != nil {
 			return dst, errors.Join(fmt.Errorf("pebblestore: events of shard %d: %w", number, err), it.Close())
 		}
 		dst = append(dst, e)
+		size += e.Size()
 		limit--
 	}
 	return dst, it.Close()
+}
+
+// pageBytes is how many bytes of events are read at a time; one event may exceed it.
+const pageBytes = 4 << 20
+
+// CountEvents implements runtime.EventLog.
+func (s *Store) CountEvents(number runtime.Shard, after, upTo runtime.LSN) (n int, err error) {
+	sh, err := s.shard(number)
+	if err != nil {
+		return 0, err
+	}
+	after = max(after, runtime.LSN(sh.trimmed.Load()))
+	if after >= upTo {
+		return 0, nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendEventKey(nil, number, after+1), UpperBound: appendEventKey(nil, number, upTo+1),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("pebblestore: count the events of shard %d: %w", number, err)
+	}
+	for valid := it.First(); valid; valid = it.Next() {
+		n++
+	}
+	return n, it.Close()
+}
+
+// ParkEvent implements runtime.EventLog.
+func (s *Store) ParkEvent(number runtime.Shard, p *runtime.ParkedEvent) error {
+	if _, err := s.shard(number); err != nil {
+		return err
+	}
+	return s.update("park event "+p.Event.ID(), func(b *pebble.Batch) error {
+		return b.Set(appendParkedEventKey(nil, number, &p.Event), appendParkedEvent(nil, p), nil)
+	})
+}
+
+// ParkedEvents implements runtime.EventLog.
+func (s *Store) ParkedEvents(number runtime.Shard, dst []runtime.ParkedEvent) ([]runtime.ParkedEvent, error) {
+	if _, err := s.shard(number); err != nil {
+		return dst, err
+	}
+	err := s.scan(appendPrefix(nil, number, kindParkedEvent), func(key, value []byte) error {
+		var p runtime.ParkedEvent
+		lsn, ok := parseParkedEventKey(key)
+		if !ok {
+			return fmt.Errorf("%w: key %x", errMalformed, key)
+		}
+		if err := s.names.decodeParkedEvent(value, &p); err != nil {
+			return err
+		}
+		p.Event.LSN = lsn
+		dst = append(dst, p)
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("pebblestore: parked events of shard %d: %w", number, err)
+	}
+	return dst, err
+}
+
+// UnparkEvent implements runtime.EventLog.
+func (s *Store) UnparkEvent(number runtime.Shard, e *runtime.Event) error {
+	if _, err := s.shard(number); err != nil {
+		return err
+	}
+	return s.update("unpark event "+e.ID(), func(b *pebble.Batch) error {
+		return b.Delete(appendParkedEventKey(nil, number, e), nil)
+	})
 }
 
 // event decodes the event that it stands on.

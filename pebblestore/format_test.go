@@ -124,6 +124,13 @@ func goldenStore(t *testing.T) *Store {
 	if err := s.SetDocument("plugins", []byte(`{"format":1}`)); err != nil {
 		t.Fatal(err)
 	}
+	parked := runtime.ParkedEvent{
+		Event: runtime.Event{LSN: 2, RunID: runtime.RunID{1, 2}, Version: 3, Workflow: "orders", ForeignID: "10248", State: runtime.Running, Status: "paid"},
+		Cause: "too large", At: time.Unix(1_800_000_000, 0).UTC(),
+	}
+	if err := s.ParkEvent(shard, &parked); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.SetCursor(shard, "relay", 2); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +212,7 @@ func TestFormat(t *testing.T) {
 	}
 	for _, kind := range []string{
 		kindRecord, kindIndex, kindForeign, kindTimer, kindHistory, kindLog, kindPayload, kindTask, kindRunTask, kindSchedule,
-		kindEvent, kindCursor, kindTrim, kindIdempotency, kindReceipt, kindParked, kindStore, kindOpen, kindEpoch,
+		kindEvent, kindParkedEvent, kindCursor, kindTrim, kindIdempotency, kindReceipt, kindParked, kindStore, kindOpen, kindEpoch,
 	} {
 		if !strings.Contains(got, "\n"+kind+" ") && !strings.HasPrefix(got, kind+" ") {
 			t.Errorf("no golden row of kind %s", kind)

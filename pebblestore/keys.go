@@ -24,6 +24,7 @@ const (
 	kindEvent       = "ev" // LSN
 	kindCursor      = "cu" // name
 	kindTrim        = "tm" // nothing: one row a shard
+	kindParkedEvent = "ba" // LSN, event ID
 	kindIdempotency = "id" // workflow, foreign ID, key
 	kindPinned      = "pn" // workflow, digest, run ID
 	kindReceipt     = "re" // connector, topic ID, partition, and of a receipt the offset; without it, up to where they are trimmed
@@ -307,6 +308,18 @@ func appendEventKey(dst []byte, shard runtime.Shard, lsn runtime.LSN) []byte {
 
 func parseEventKey(key []byte) (lsn runtime.LSN, ok bool) {
 	if len(key) != prefixLen+8 {
+		return 0, false
+	}
+	return runtime.LSN(binary.BigEndian.Uint64(key[prefixLen:])), true
+}
+
+func appendParkedEventKey(dst []byte, shard runtime.Shard, e *runtime.Event) []byte {
+	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, shard, kindParkedEvent), uint64(e.LSN))
+	return e.AppendID(dst)
+}
+
+func parseParkedEventKey(key []byte) (lsn runtime.LSN, ok bool) {
+	if len(key) <= prefixLen+8 {
 		return 0, false
 	}
 	return runtime.LSN(binary.BigEndian.Uint64(key[prefixLen:])), true

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/wfrt/wfrt/runtime"
 )
@@ -19,6 +20,8 @@ const formatVersion = 1
 // Store is a runtime.Store in a directory. All methods may be called from many goroutines, as the interface allows.
 type Store struct {
 	db      *pebble.DB
+	fs      vfs.FS
+	dir     string
 	lock    *pebble.Lock
 	logger  *slog.Logger
 	shards  []*shard
@@ -71,7 +74,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("pebblestore: the data directory %s is in use (is another wfrt serving it?): "+
 			"stop that one, or choose another directory: %w: %w", o.Dir, ErrInUse, err)
 	}
-	s := &Store{lock: lock, logger: o.Logger, meter: o.Meter, inspect: o.Inspect}
+	s := &Store{lock: lock, logger: o.Logger, fs: o.FS, dir: o.Dir, meter: o.Meter, inspect: o.Inspect}
 	s.syncer.init(s)
 	s.db, err = pebble.Open(o.Dir, o.pebbleOptions(lock, &pebbleLogger{o.Logger, s.syncer.fail}, &s.opened))
 	if err != nil {

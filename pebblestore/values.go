@@ -275,6 +275,38 @@ func (n *names) decodeEvent(b []byte, e *runtime.Event) error {
 	return d.err
 }
 
+func appendParkedEvent(dst []byte, p *runtime.ParkedEvent) []byte {
+	dst = protowire.AppendTag(dst, 1, protowire.BytesType)
+	at, e := len(dst), p.Event
+	if e.Number > 0 {
+		e.Emits = []runtime.Emit{e.Emit}
+	}
+	dst = closeMessage(appendEvent(dst, &e), at, 0)
+	dst = appendString(dst, 2, p.Cause)
+	dst = appendTime(dst, 3, p.At)
+	return appendUint(dst, 4, uint64(e.Number))
+}
+
+func (n *names) decodeParkedEvent(b []byte, p *runtime.ParkedEvent) error {
+	d := decoder{rest: b}
+	for d.next() {
+		switch d.num {
+		case 1:
+			d.take(n.decodeEvent(d.bytes(), &p.Event))
+		case 2:
+			p.Cause = string(d.bytes())
+		case 3:
+			p.At = d.time()
+		case 4:
+			p.Event.Number = int(d.uint(31))
+		}
+	}
+	if e := &p.Event; e.Number > 0 && len(e.Emits) == 1 {
+		e.Emit, e.Emits = e.Emits[0], nil
+	}
+	return d.err
+}
+
 func appendLog(dst []byte, l *runtime.LogEntry) []byte {
 	dst = appendString(dst, 1, l.Handler)
 	dst = appendUint(dst, 2, uint64(l.Attempt))

@@ -85,7 +85,7 @@ func (e *WrongStatusError) Error() string {
 // pending. It returns ErrNotFound, *UnknownWorkflowError, *UnknownStatusError, *InvalidError, *WrongStatusError,
 // *TooManyCallbacksError, *KeyReusedError, *CallbackRefusedError, ErrStopping, ErrStoreFailed or ctx's error.
 func (e *Engine) Callback(ctx context.Context, c Callback) (CallbackDone, error) {
-	if err := e.accepting(); err != nil {
+	if err := errors.Join(e.accepting(), e.DiskLow(DiskHard)); err != nil {
 		return CallbackDone{}, err
 	}
 	if err := e.checkCallback(&c); err != nil {

@@ -143,6 +143,11 @@ func (c *connector) stop(ctx context.Context) {
 func (c *connector) receive() {
 	e := c.engine
 	for failures := uint32(1); ; failures++ {
+		for e.disk.at(DiskHigh) { // no runs begin
+			if !e.pause(c.ctx, e.opt.Disk.Every) {
+				return
+			}
+		}
 		messages, err := c.source.Receive(c.ctx)
 		if c.ctx.Err() != nil {
 			return

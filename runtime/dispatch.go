@@ -248,7 +248,7 @@ func (d *dispatcher) take() (*run, *queue) {
 	now := d.engine.opt.Clock.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for !d.stopping && d.open.len() > 0 {
+	for !d.stopping && !d.held() && d.open.len() > 0 {
 		q := d.open.pop()
 		q.open = false
 		if q.runs.len() == 0 || !q.free() {
@@ -282,7 +282,7 @@ func (d *dispatcher) chain(q *queue, r *run) (*queue, bool) {
 	}
 	m := r.module
 	freed := d.vacate(q, m)
-	if !to.free() || d.stopping {
+	if !to.free() || d.stopping || d.held() {
 		q.executing++ // until it is done
 		if m != nil {
 			m.executing++
@@ -408,6 +408,23 @@ func (s *shard) fetch(d *dispatcher, q *queue, id RunID) error {
 	return nil
 }
 
+// held reports whether the disk lets no step be done.
+func (d *dispatcher) held() bool { return d.engine.disk.at(DiskHard) }
+
+// release lets workers take runs again that the disk has held.
+func (d *dispatcher) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for range min(d.open.len(), d.engine.opt.Workers-d.workers) {
+		d.workers++
+		go d.work()
+	}
+	for _, q := range d.queues {
+		d.refill(q)
+		d.offer(q)
+	}
+}
+
 // stop lets no worker take another run, and waits until all have ended or ctx ends.
 func (d *dispatcher) stop(ctx context.Context) error {
 	d.halt()
@@ -472,6 +489,9 @@ func (f *fifo[T]) push(v T) {
 	f.ring[(f.first+f.count)%len(f.ring)] = v
 	f.count++
 }
+
+// at returns the element that is i places behind the oldest. REQUIRES: i < f.len()
+func (f *fifo[T]) at(i int) *T { return &f.ring[(f.first+i)%len(f.ring)] }
 
 // pop removes the oldest element. REQUIRES: f.len() > 0
 func (f *fifo[T]) pop() T {

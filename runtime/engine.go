@@ -21,6 +21,8 @@ type Options struct {
 	Clock Clock
 	// Connectors are read while the engine runs. Defaults to none.
 	Connectors []Connector
+	// Disk says when the store's disk is short of space. Defaults to never looking.
+	Disk DiskOptions
 	// ForgetAfter is how long an idempotency key is kept. Defaults to 24 hours.
 	ForgetAfter time.Duration
 	// Logger takes what an operator should know. Defaults to discarding it.
@@ -92,6 +94,7 @@ func (o *Options) EnsureDefaults() {
 	if o.Workers == 0 {
 		o.Workers = 16 * runtime.GOMAXPROCS(0)
 	}
+	o.Disk.ensureDefaults()
 	o.Relay.ensureDefaults()
 	o.Connectors = slices.Clone(o.Connectors)
 	for i := range o.Connectors {
@@ -119,7 +122,7 @@ func (o *Options) Validate() error {
 		fault(slices.ContainsFunc(o.Connectors[:i], func(c Connector) bool { return c.Name == o.Connectors[i].Name }),
 			"two connectors have the name "+o.Connectors[i].Name)
 	}
-	return errors.Join(append(faults, o.Relay.validate())...)
+	return errors.Join(append(faults, o.Disk.validate(), o.Relay.validate())...)
 }
 
 // Engine moves runs from their triggers to their ends. All its methods may be called from many goroutines.
@@ -141,6 +144,10 @@ type Engine struct {
 	sides      lanes          // the tasks beside the runs
 	started    atomic.Bool
 	stopping   atomic.Bool
+	disk       disk
+	troubleMu  sync.Mutex // guards trouble and troubleAt: why events could not be published, and when that was last said
+	trouble    string
+	troubleAt  time.Time
 	failed     chan struct{}
 	failure    atomic.Pointer[error]
 	failOnce   sync.Once
@@ -181,6 +188,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.tasks.found(left)
 	e.startRelay()
+	e.owned.Go(e.guard)
 	e.started.Store(true)
 	for _, s := range e.shards {
 		s.startTimers()
@@ -270,26 +278,14 @@ func (e *Engine) accepting() error {
 func (e *Engine) Stats() Stats {
 	stats := e.tasks.stats()
 	for _, s := range e.shards {
-		inMemory, waiting, published := s.counts()
+		inMemory, waiting := s.counts()
 		stats.InMemory += inMemory
 		stats.Waiting += waiting
-		stats.Shards = append(stats.Shards, ShardStats{
-			Applied: e.store.Applied(s.id), Durable: e.store.Durable(s.id), Published: published, Age: e.unpublishedFor(s, published),
-		})
+		stats.Shards = append(stats.Shards, s.stats())
 	}
+	stats.OutboxAge, stats.OutboxLate = e.outboxAge()
+	stats.Disk = e.disk.state()
 	return stats
-}
-
-// unpublishedFor returns how long the oldest event after a position, of those that are durable, has waited.
-func (e *Engine) unpublishedFor(s *shard, published LSN) time.Duration {
-	if published >= e.store.Durable(s.id) {
-		return 0
-	}
-	oldest, err := e.store.Events(s.id, published, 1, nil)
-	if err != nil || len(oldest) == 0 {
-		return 0 // a store that fails says so elsewhere
-	}
-	return max(0, e.now().Sub(oldest[0].Time))
 }
 
 // share returns a random share in [0, 1).

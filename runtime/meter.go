@@ -57,14 +57,21 @@ type Stats struct {
 	Queued    int          // runs that wait in memory for a worker
 	Waiting   int          // callers that wait in Await
 	Shards    []ShardStats // by shard
+
+	OutboxAge  time.Duration // how long the oldest event has waited for the streamer, or a little more; 0 when none waits
+	OutboxLate bool          // that is longer than Relay.LagAlert
+	Disk       DiskState
 }
 
 // ShardStats is a moment of one shard.
 type ShardStats struct {
-	Applied   LSN           // the last batch applied
-	Durable   LSN           // the last batch known to be durable
-	Published LSN           // up to where the relay has published; equal to Durable without a streamer
-	Age       time.Duration // of the oldest event that is durable and not published; 0: there is none
+	Applied   LSN // the last batch applied
+	Durable   LSN // the last batch known to be durable
+	Published LSN // up to where the relay has published; equal to Durable without a streamer
+
+	Unpublished int       // events that wait for the streamer; 0 without one
+	Oldest      time.Time // when the first of them was made, or a little before; zero for none
+	Parked      int       // events that the streamer refused
 }
 
 // meters resolves the meters of workflows once.

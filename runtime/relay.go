@@ -2,8 +2,8 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -19,7 +19,7 @@ func (e *Engine) startRelay() {
 		for _, s := range e.shards {
 			e.owned.Go(func() {
 				if err := s.relay(e.ctx); err != nil && e.ctx.Err() == nil {
-					e.fail(err)
+					e.fail(fmt.Errorf("runtime: relay of shard %d: %w", s.id, err))
 				}
 			})
 		}
@@ -33,9 +33,11 @@ func (s *shard) relay(ctx context.Context) error {
 	e := s.engine
 	at, err := e.store.Cursor(s.id, relayCursor)
 	if err != nil {
-		return fmt.Errorf("runtime: relay of shard %d: %w", s.id, err)
+		return err
 	}
-	s.setPublished(at)
+	if err := s.countOutbox(at); err != nil {
+		return err
+	}
 	arrived := make(chan struct{}, 1)
 	defer s.unfollow(s.follow(arrived))
 	var page, emitted []Event // as the store has them, and as they are published
@@ -53,60 +55,127 @@ func (s *shard) relay(ctx context.Context) error {
 		if err := e.observed(ctx, s); err != nil {
 			return err
 		}
-		// What is durable is visible, which what is applied may not be yet: the page misses nothing up to here.
 		upTo := e.store.Durable(s.id)
-		batch := e.tuned.Load().Relay.Batch
-		if page, err = e.store.Events(s.id, at, batch, slices.Grow(page[:0], batch)); err != nil {
-			return fmt.Errorf("runtime: relay of shard %d: %w", s.id, err)
+		if page, upTo, err = s.nextPage(at, upTo, page[:0]); err != nil {
+			return err
 		}
 		e.traceEvents(page)
-		full := len(page) == batch
-		page = slices.DeleteFunc(page, func(ev Event) bool { return ev.LSN > upTo })
-		if full && len(page) > 0 {
-			upTo = page[len(page)-1].LSN
-		}
 		emitted = flatten(emitted[:0], page)
-		if !s.publish(ctx, emitted, batch) {
-			return nil
+		if gone, err := s.publish(ctx, emitted); !gone || err != nil {
+			return err
 		}
 		at = upTo
 		if len(page) > 0 {
 			if err := e.store.SetCursor(s.id, relayCursor, at); err != nil {
-				return fmt.Errorf("runtime: relay of shard %d: %w", s.id, err)
+				return err
 			}
 		}
-		s.setPublished(at)
+		s.outbox.done(at, page)
 	}
 }
 
-// publish hands a page, batch events at a time, to the streamer until it has taken all of it, and reports whether it has before ctx ended. While the
-// streamer fails, the wait between attempts doubles up to Relay.Backoff.
-func (s *shard) publish(ctx context.Context, page []Event, batch int) bool {
+// countOutbox counts what owners before us have left unpublished and parked.
+func (s *shard) countOutbox(at LSN) error {
+	store := s.engine.store
+	left, err := store.CountEvents(s.id, at, s.epoch.Base())
+	if err != nil {
+		return err
+	}
+	first, err := store.Events(s.id, at, 1, nil)
+	if err != nil {
+		return err
+	}
+	parked, err := store.ParkedEvents(s.id, nil)
+	if err != nil {
+		return err
+	}
+	s.outbox.left(at, left, first, len(parked))
+	return nil
+}
+
+// nextPage appends the next events to page and returns the position that is reached with them: upTo when there are no more up to
+// there. What is durable is visible, which what is applied may not be yet: the page misses nothing.
+func (s *shard) nextPage(at, upTo LSN, page []Event) ([]Event, LSN, error) {
+	relay := &s.engine.tuned.Load().Relay
+	size := pageSize{events: relay.Batch, bytes: relay.BatchBytes}
+	page, reached, known := s.outbox.take(page, at, upTo, &size)
+	if known {
+		return page, reached, nil
+	}
+	read, err := s.engine.store.Events(s.id, at, relay.Batch, page)
+	if err != nil {
+		return page, at, err
+	}
+	page = read[:0]
+	for i := range read {
+		if read[i].LSN > upTo {
+			return page, upTo, nil
+		}
+		if !size.fits(page, &read[i]) {
+			break
+		}
+		page = read[:i+1]
+	}
+	if len(page) > 0 {
+		upTo = page[len(page)-1].LSN
+	}
+	return page, upTo, nil
+}
+
+// publish hands a page to the streamer until it has taken or refused all of it, and reports whether it has before ctx ended. While
+// the streamer fails, the wait between attempts doubles up to Relay.Backoff.
+func (s *shard) publish(ctx context.Context, page []Event) (bool, error) {
 	e := s.engine
 	wait := e.tuned.Load().Relay.Backoff / 100
 	for len(page) > 0 {
-		n, err := e.opt.Streamer.Publish(ctx, page[:min(len(page), batch)])
+		n, err := e.opt.Streamer.Publish(ctx, page[:min(len(page), e.tuned.Load().Relay.Batch)])
 		page = page[min(max(n, 0), len(page)):]
 		if ctx.Err() != nil {
-			return len(page) == 0
+			return len(page) == 0, nil
 		}
-		if err == nil && n > 0 {
+		var refused *RefusedError
+		switch {
+		case err == nil && n > 0:
+			continue
+		case errors.As(err, &refused) && len(page) > 0:
+			if err := s.park(&page[0], err); err != nil {
+				return false, err
+			}
+			page = page[1:]
 			continue
 		}
-		e.opt.Logger.Warn("events could not be published; they stay in the outbox", "shard", s.id, "events", len(page),
-			"error", err, "again_in", wait)
+		e.relayTrouble(s.id, len(page), err)
 		if !e.pause(ctx, wait) {
-			return false
+			return false, nil
 		}
 		wait = min(2*wait, e.tuned.Load().Relay.Backoff)
 	}
-	return true
+	return true, nil
 }
 
-func (s *shard) setPublished(lsn LSN) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.published = lsn
+// outboxAge returns how long the oldest event has waited for the streamer, and whether that is longer than it may be.
+func (e *Engine) outboxAge() (age time.Duration, late bool) {
+	for _, s := range e.shards {
+		if oldest := s.stats().Oldest; !oldest.IsZero() {
+			age = max(age, e.now().Sub(oldest))
+		}
+	}
+	alert := e.tuned.Load().Relay.LagAlert
+	return age, alert > 0 && age > alert
+}
+
+// relayTrouble warns that events could not be published: once for all shards, and again when the reason changes or a minute has passed.
+func (e *Engine) relayTrouble(shard Shard, events int, err error) {
+	text, now := fmt.Sprint(err), e.now()
+	e.troubleMu.Lock()
+	quiet := text == e.trouble && now.Sub(e.troubleAt) < time.Minute
+	if !quiet {
+		e.trouble, e.troubleAt = text, now
+	}
+	e.troubleMu.Unlock()
+	if !quiet {
+		e.opt.Logger.Warn("events could not be published; they stay in the outbox", "shard", shard, "events", events, "error", err)
+	}
 }
 
 // pause waits for d and reports whether ctx still lives.
@@ -147,31 +216,26 @@ func (e *Engine) expired(ev *Event, now time.Time) bool {
 }
 
 // trimEvents removes the published events up to the first that is still to be kept: events lie in the order in which they were
-// made, and go with range deletes. So none goes before its time, and one whose time has passed stays while an older one is kept.
+// made, and go with one range delete. So none goes before its time, and one whose time has passed stays while an older one is kept.
 func (s *shard) trimEvents(now time.Time) error {
-	_, _, published := s.counts()
-	var after LSN
+	published, store := s.stats().Published, s.engine.store
+	var last LSN
 	page := make([]Event, 0, eventPage)
-	for {
-		page, err := s.engine.store.Events(s.id, after, eventPage, page[:0])
-		if err != nil {
+	for goes := true; goes; {
+		var err error
+		if page, err = store.Events(s.id, last, eventPage, page[:0]); err != nil {
 			return err
 		}
-		last := after
+		goes = len(page) > 0
 		for i := range page {
-			if page[i].LSN > published || !s.engine.expired(&page[i], now) {
+			if goes = page[i].LSN <= published && s.engine.expired(&page[i], now); !goes {
 				break
 			}
 			last = page[i].LSN
 		}
-		if last > after {
-			if err := s.engine.store.TrimEvents(s.id, last); err != nil {
-				return err
-			}
-		}
-		if len(page) == 0 || last < page[len(page)-1].LSN {
-			return nil
-		}
-		after = last
 	}
+	if last == 0 {
+		return nil
+	}
+	return store.TrimEvents(s.id, last)
 }

@@ -26,7 +26,7 @@ type shard struct {
 	nextDue   time.Time                            // when timer fires
 	stopped   bool                                 // no timer is armed any more
 	closed    bool                                 // nothing is applied any more
-	published LSN                                  // by the relay
+	outbox    outbox                               // the events on their way out
 }
 
 func newShard(e *Engine, id Shard) *shard {
@@ -48,6 +48,7 @@ func (s *shard) open(ctx context.Context) ([]Queue, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch = epoch
+	s.outbox.open(s.engine.opt.Streamer != nil, epoch.Base())
 	return queues, nil
 }
 
@@ -71,12 +72,13 @@ func (s *shard) commit(b *Batch) error {
 	if s.closed {
 		return ErrStopping
 	}
-	_, err := e.store.Apply(s.id, s.epoch, b)
+	lsn, err := e.store.Apply(s.id, s.epoch, b)
 	if err != nil {
 		err = fmt.Errorf("runtime: apply to shard %d: %w", s.id, err)
 		e.fail(err)
 		return err
 	}
+	s.outbox.committed(lsn, b)
 	if next := b.Next; next != nil {
 		s.armTimers(next)
 		s.tell(next)
@@ -147,12 +149,15 @@ func (s *shard) unfollow(arrived chan<- struct{}) {
 	}
 }
 
-func (s *shard) counts() (inMemory, waiting int, published LSN) {
+func (s *shard) counts() (inMemory, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	published = s.published
-	if s.engine.opt.Streamer == nil {
-		published = s.engine.store.Durable(s.id)
-	}
-	return len(s.runs), s.waiting, published
+	return len(s.runs), s.waiting
+}
+
+// stats returns a moment of the shard's position and of its outbox.
+func (s *shard) stats() ShardStats {
+	stats := ShardStats{Applied: s.engine.store.Applied(s.id), Durable: s.engine.store.Durable(s.id)}
+	s.outbox.fill(&stats)
+	return stats
 }

@@ -68,6 +68,18 @@ func (s *shard) lane(t *Task) (lane, error) {
 	}
 }
 
+// holds reports whether tasks of a kind wait until the disk has space.
+func (e *Engine) holds(kind TaskKind) bool {
+	switch kind {
+	case TaskErase:
+		return false
+	case TaskSchedule, TaskIntent:
+		return e.disk.at(DiskHigh)
+	default:
+		return e.disk.at(DiskHard)
+	}
+}
+
 // taskKey identifies a task.
 type taskKey struct {
 	kind     TaskKind
@@ -128,6 +140,9 @@ func (d *side) begin() error {
 		begun := false
 		for i := range due {
 			t := &due[i]
+			if s.engine.holds(t.Kind) { // until the disk has space: then all are looked at
+				continue
+			}
 			key := t.key()
 			if _, busy := d.busy[key]; busy { // or it has just been replaced, as the next slot of a schedule that catches up
 				d.more = true
@@ -383,12 +398,15 @@ func (s *shard) doIntent(t *Task) error {
 	}
 	var busy *InProgressError
 	var unknown *UnknownWorkflowError
+	var low *DiskError
 	switch {
 	case err == nil:
 		line.By = done.Record.RunID.String()
 		line.Reason = "triggered run " + line.By
 	case errors.As(err, &busy):
 		line.Reason = "already in progress: run " + busy.RunID.String()
+	case errors.As(err, &low):
+		return nil // the task is looked at again when there is space
 	case errors.As(err, &unknown) && t.Attempt < DefaultRetry().Attempts:
 		line.Failed, line.Reason = true, err.Error()
 		t2 := *t

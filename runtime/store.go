@@ -212,17 +212,28 @@ type TaskReader interface {
 // EventLog is the outbox and the event log in one: the events of each shard in the order they were applied.
 //
 // Events appends to dst the events of the shard after an LSN, at most limit, and returns it. It returns events that are
-// applied and perhaps not yet durable.
+// applied and perhaps not yet durable. It may return fewer, though at least one, when they are large; it MUST NOT part those of
+// one batch, also when that makes more than limit.
+//
+// CountEvents returns how many events there are after an LSN and up to another.
 //
 // Cursor returns the position a named reader has reached in a shard; zero when it never moved. SetCursor moves it; it is
 // durable some time later, so a reader may see events again after a crash. DropCursor forgets the name in all shards.
 //
 // SetCursor and TrimEvents refuse a position beyond Applied.
 //
+// ParkEvent keeps an event that the streamer refused, in the place of one that is parked with the same ID: no later than the next
+// SetCursor it is as durable as that. ParkedEvents appends to dst the parked events of the shard, in the order of their events, and
+// returns it. UnparkEvent drops one; it does nothing when there is none.
+//
 // TrimEvents removes the events of the shard up to and including an LSN, with one range delete. The caller sees to it that
 // no cursor needs them.
 type EventLog interface {
 	Events(shard Shard, after LSN, limit int, dst []Event) ([]Event, error)
+	CountEvents(shard Shard, after, upTo LSN) (int, error)
+	ParkEvent(shard Shard, p *ParkedEvent) error
+	ParkedEvents(shard Shard, dst []ParkedEvent) ([]ParkedEvent, error)
+	UnparkEvent(shard Shard, e *Event) error
 	Cursor(shard Shard, name string) (LSN, error)
 	SetCursor(shard Shard, name string, lsn LSN) error
 	DropCursor(name string) error

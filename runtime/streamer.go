@@ -37,6 +37,11 @@ type RelayOptions struct {
 	Backoff time.Duration
 	// Batch is how many events one Publish holds at most. Defaults to 512.
 	Batch int
+	// BatchBytes is about how many bytes the events of one Publish hold at most. Defaults to 1 MiB.
+	BatchBytes int
+	// LagAlert is how long the oldest event may wait for the streamer before that is told (Stats, and a warning). Negative: for
+	// ever. Defaults to 1 minute.
+	LagAlert time.Duration
 	// Linger is how long the relay waits after the first event of a batch for more to come. Defaults to 2 milliseconds.
 	Linger time.Duration
 	// Retention is how long events stay in the log after they were published. Negative: for ever. Defaults to 7 days.
@@ -50,6 +55,12 @@ func (o *RelayOptions) ensureDefaults() {
 	if o.Batch == 0 {
 		o.Batch = 512
 	}
+	if o.BatchBytes == 0 {
+		o.BatchBytes = 1 << 20
+	}
+	if o.LagAlert == 0 {
+		o.LagAlert = time.Minute
+	}
 	if o.Linger == 0 {
 		o.Linger = 2 * time.Millisecond
 	}
@@ -59,8 +70,8 @@ func (o *RelayOptions) ensureDefaults() {
 }
 
 func (o *RelayOptions) validate() error {
-	if o.Backoff < 0 || o.Batch < 0 || o.Linger < 0 {
-		return errors.New("runtime: options: Relay's Backoff, Batch and Linger must not be negative")
+	if o.Backoff < 0 || o.Batch < 0 || o.BatchBytes < 0 || o.Linger < 0 {
+		return errors.New("runtime: options: Relay's Backoff, Batch, BatchBytes and Linger must not be negative")
 	}
 	return nil
 }

@@ -9,6 +9,9 @@ import (
 // firePage is how many due timers are fired before the shard's writer lets others in.
 const firePage = 64
 
+// heldPage is how many timers are looked through for those that go on while the others are held.
+const heldPage = 4096
+
 // armTimers has the shard woken for the timers of a record.
 // REQUIRES: s.mu
 func (s *shard) armTimers(rec *Record) {
@@ -71,22 +74,30 @@ func (s *shard) firePage(due *[]Timer) bool {
 		s.timer.Stop()
 		s.timer = nil
 	}
-	page, next, err := s.engine.store.Due(s.id, s.engine.now(), firePage, (*due)[:0])
+	held := s.engine.disk.at(DiskHard)
+	most := firePage
+	if held {
+		most = heldPage
+	}
+	page, next, err := s.engine.store.Due(s.id, s.engine.now(), most, (*due)[:0])
 	if err != nil {
 		s.engine.fail(fmt.Errorf("runtime: timers of shard %d: %w", s.id, err))
 		return false
 	}
 	*due = page
 	for i := range page {
+		if held && page[i].Kind != TimerForget && page[i].Kind != TimerExpire {
+			continue // until the disk has space: then all are looked at
+		}
 		if err := s.fire(&page[i]); err != nil {
 			s.engine.fail(fmt.Errorf("runtime: fire a timer of run %s: %w", page[i].RunID, err))
 			return false
 		}
 	}
-	if len(page) == firePage {
+	if len(page) == most && !held {
 		return true
 	}
-	if !next.IsZero() {
+	if !next.IsZero() && (!held || next.After(s.engine.now())) {
 		s.armTimer(next)
 	}
 	return false

@@ -41,7 +41,7 @@ type Triggered struct {
 
 // Trigger begins a run. When it returns nil, the run is durable and will be executed.
 //
-// It returns *InvalidError, *UnknownWorkflowError, *UnknownStatusError, *InProgressError, *KeyReusedError, ErrStopping,
+// It returns *InvalidError, *UnknownWorkflowError, *UnknownStatusError, *InProgressError, *KeyReusedError, *DiskError, ErrStopping,
 // ErrStoreFailed or ctx's error. In the last two cases the run may or may not have begun: repeat under the same idempotency key.
 func (e *Engine) Trigger(ctx context.Context, t Trigger) (Triggered, error) {
 	s, done, err := e.trigger(&t)
@@ -69,7 +69,7 @@ func (e *Engine) TriggerAndAwait(ctx context.Context, t Trigger, until Until) (A
 // trigger decides under the writer of the shard. Its answer and its refusal may leave only after the shard it returns is
 // durable; a nil shard means that nothing was observed.
 func (e *Engine) trigger(t *Trigger) (*shard, Triggered, error) {
-	if err := e.accepting(); err != nil {
+	if err := errors.Join(e.accepting(), e.DiskLow(DiskHigh)); err != nil {
 		return nil, Triggered{}, err
 	}
 	if len(t.Object) == 0 {

@@ -62,7 +62,7 @@ func newRoot(std streams) *cobra.Command {
 	add("plugin", a.newNew(), a.newBuild(), a.newDev(), a.newCheck())
 	add("server", a.newServe(), store)
 	add("client", a.newTrigger(), a.newCallback(), a.newRuns(), a.newSchedules(), a.newConnectors(), a.newWorkflows(), a.newPlugins(),
-		a.newEvents())
+		a.newEvents(), a.newOutbox())
 	version := a.newVersion()
 	checkArgs(version)
 	root.AddCommand(version)

@@ -118,6 +118,7 @@ func problemOf(err error) *Problem {
 		wrong      *runtime.WrongStatusError
 		declined   *runtime.CallbackRefusedError
 		crowded    *runtime.TooManyCallbacksError
+		low        *runtime.DiskError
 	)
 	switch {
 	case errors.As(err, &ready):
@@ -155,6 +156,10 @@ func problemOf(err error) *Problem {
 			"the reason is the workflow's own; the run's history has the callback")
 		p.CallbackID, p.Reason = declined.ID.String(), declined.Reason
 		return p.of(&declined.Record)
+	case errors.As(err, &low):
+		return problem(http.StatusServiceUnavailable, "disk-low", "The disk is short of space", low.Error(),
+			"free space on the server's disk; what was taken in is safe. The marks are store.disk.high and store.disk.hard").
+			withHeader("Retry-After", "30")
 	case errors.Is(err, runtime.ErrScheduleExists):
 		return problem(http.StatusConflict, "schedule-exists", "The name is taken", runtime.ErrScheduleExists.Error(),
 			"delete the other first, or choose another name")

@@ -117,6 +117,7 @@ func (s *Server) register(api huma.API) {
 	s.registerCallbacks(api)
 	s.registerSchedules(api)
 	s.registerConnectors(api)
+	s.registerOutbox(api)
 	s.registerWorkflows(api)
 	s.registerEvents(api)
 	s.registerPlugins(api)

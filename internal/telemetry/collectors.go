@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -61,28 +59,30 @@ func newEngineDescs() []reading[*runtime.Stats] {
 			func(s *runtime.Stats) float64 {
 				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Published) })
 			}),
-		gauge("wfrt_outbox_depth", "Batches that are durable and not yet published, over all shards; at most one event each.",
-			func(s *runtime.Stats) float64 { return sum(s, unpublished) }),
-		gauge("wfrt_outbox_age_seconds", "Time since the oldest event was made that is durable and not yet published; 0 when there is none.", oldest),
+		gauge("wfrt_outbox_depth", "Events that wait to be published, over all shards.",
+			func(s *runtime.Stats) float64 {
+				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Unpublished) })
+			}),
+		gauge("wfrt_outbox_age_seconds", "How long the oldest event has waited to be published; 0 when none waits.",
+			func(s *runtime.Stats) float64 { return s.OutboxAge.Seconds() }),
+		gauge("wfrt_outbox_lag_alert", "1 while the oldest event has waited longer than outbox.lag_alert.",
+			func(s *runtime.Stats) float64 { return flag(s.OutboxLate) }),
+		gauge("wfrt_outbox_parked", "Events that Kafka refused and that are parked, over all shards.",
+			func(s *runtime.Stats) float64 {
+				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Parked) })
+			}),
+		gauge("wfrt_store_disk_free_bytes", "Free space on the store's disk when it was looked at last; 0 before.",
+			func(s *runtime.Stats) float64 { return float64(s.Disk.Free) }),
+		gauge("wfrt_store_disk_mark", "The mark that the disk has reached: 0 none, 1 high (no new runs), 2 hard (no steps).",
+			func(s *runtime.Stats) float64 { return float64(s.Disk.Mark) }),
 	}
 }
 
-// unpublished is how far a shard's relay is behind. The three positions are read one after another, so that the relay may
-// seem to be ahead.
-func unpublished(p runtime.ShardStats) uint64 {
-	if p.Published >= p.Durable {
-		return 0
+func flag(on bool) float64 {
+	if on {
+		return 1
 	}
-	return uint64(p.Durable - p.Published)
-}
-
-// oldest is the age of the oldest event of any shard that waits for the relay, in seconds.
-func oldest(s *runtime.Stats) float64 {
-	var age time.Duration
-	for _, shard := range s.Shards {
-		age = max(age, shard.Age)
-	}
-	return age.Seconds()
+	return 0
 }
 
 func sum(s *runtime.Stats, of func(runtime.ShardStats) uint64) float64 {

@@ -20,8 +20,8 @@ func used(t *testing.T) *Metrics {
 	t.Helper()
 	m := New("1.2.3", "abc")
 	if err := m.WatchEngine(func() runtime.Stats {
-		return runtime.Stats{InMemory: 7, Executing: 3, Queued: 4, Waiting: 2, Shards: []runtime.ShardStats{
-			{Applied: 10, Durable: 9, Published: 5, Age: 1500 * time.Millisecond}, {Applied: 20, Durable: 20, Published: 21},
+		return runtime.Stats{OutboxAge: 1500 * time.Millisecond, InMemory: 7, Executing: 3, Queued: 4, Waiting: 2, Shards: []runtime.ShardStats{
+			{Applied: 10, Durable: 9, Published: 5, Unpublished: 4}, {Applied: 20, Durable: 20, Published: 21},
 		}}
 	}); err != nil {
 		t.Fatal(err)
@@ -53,10 +53,10 @@ wfrt_fuel_total{plugin="orders.wasm"} 9
 # HELP wfrt_limit_exceeded_total Invocations of a plugin's handlers that exceeded a limit.
 # TYPE wfrt_limit_exceeded_total counter
 wfrt_limit_exceeded_total{limit="fuel",plugin="orders.wasm"} 4
-# HELP wfrt_outbox_age_seconds Time since the oldest event was made that is durable and not yet published; 0 when there is none.
+# HELP wfrt_outbox_age_seconds How long the oldest event has waited to be published; 0 when none waits.
 # TYPE wfrt_outbox_age_seconds gauge
 wfrt_outbox_age_seconds 1.5
-# HELP wfrt_outbox_depth Batches that are durable and not yet published, over all shards; at most one event each.
+# HELP wfrt_outbox_depth Events that wait to be published, over all shards.
 # TYPE wfrt_outbox_depth gauge
 wfrt_outbox_depth 4
 # HELP wfrt_plugin_swaps_total Times that a plugin's module was replaced.

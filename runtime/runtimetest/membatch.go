@@ -15,20 +15,21 @@ import (
 
 // memShard is one shard. What its maps and slices hold is never changed, only replaced.
 type memShard struct {
-	epoch     runtime.Epoch
-	last      runtime.LSN
-	records   map[runtime.RunID]*runtime.Record
-	history   map[runtime.RunID][]*runtime.HistoryEntry // in order
-	logs      map[runtime.RunID][]*runtime.LogEntry     // in order
-	payloads  map[runtime.CallbackID][]byte
-	tasks     map[memTask]*runtime.Task
-	schedules map[scheduleKey]*runtime.Schedule
-	events    []runtime.Event
-	cursors   map[string]runtime.LSN
-	keys      map[scopedKey]runtime.Idempotency
-	receipts  map[runtime.Origin]bool
-	trimmed   map[runtime.Origin]int64 // by partition: without an offset
-	parked    map[runtime.Origin]runtime.Parked
+	epoch        runtime.Epoch
+	last         runtime.LSN
+	records      map[runtime.RunID]*runtime.Record
+	history      map[runtime.RunID][]*runtime.HistoryEntry // in order
+	logs         map[runtime.RunID][]*runtime.LogEntry     // in order
+	payloads     map[runtime.CallbackID][]byte
+	tasks        map[memTask]*runtime.Task
+	schedules    map[scheduleKey]*runtime.Schedule
+	events       []runtime.Event
+	parkedEvents []runtime.ParkedEvent // in the order of their events
+	cursors      map[string]runtime.LSN
+	keys         map[scopedKey]runtime.Idempotency
+	receipts     map[runtime.Origin]bool
+	trimmed      map[runtime.Origin]int64 // by partition: without an offset
+	parked       map[runtime.Origin]runtime.Parked
 }
 
 type scopedKey struct{ workflow, foreignID, key string }
@@ -73,7 +74,7 @@ func (m *memShard) clone() *memShard {
 	c.records, c.cursors, c.keys = maps.Clone(m.records), maps.Clone(m.cursors), maps.Clone(m.keys)
 	c.payloads, c.tasks, c.schedules = maps.Clone(m.payloads), maps.Clone(m.tasks), maps.Clone(m.schedules)
 	c.receipts, c.trimmed, c.parked = maps.Clone(m.receipts), maps.Clone(m.trimmed), maps.Clone(m.parked)
-	c.events = slices.Clone(m.events)
+	c.events, c.parkedEvents = slices.Clone(m.events), slices.Clone(m.parkedEvents)
 	c.history = make(map[runtime.RunID][]*runtime.HistoryEntry, len(m.history))
 	for id, entries := range m.history {
 		c.history[id] = slices.Clone(entries)

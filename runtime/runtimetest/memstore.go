@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -226,6 +227,53 @@ func (s *MemStore) Events(shard runtime.Shard, after runtime.LSN, limit int, dst
 		}
 	}
 	return dst, nil
+}
+
+// CountEvents implements runtime.EventLog.
+func (s *MemStore) CountEvents(shard runtime.Shard, after, upTo runtime.LSN) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(shard); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, e := range s.live[shard].events {
+		if e.LSN > after && e.LSN <= upTo {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// ParkEvent implements runtime.EventLog.
+func (s *MemStore) ParkEvent(shard runtime.Shard, p *runtime.ParkedEvent) error {
+	kept := *p
+	return s.change(shard, p.Event.LSN, func(shards []*memShard) {
+		m := shards[shard]
+		m.unpark(&kept.Event)
+		m.parkedEvents = append(m.parkedEvents, kept)
+		slices.SortStableFunc(m.parkedEvents, func(a, b runtime.ParkedEvent) int { return cmp.Compare(a.Event.LSN, b.Event.LSN) })
+	})
+}
+
+// ParkedEvents implements runtime.EventLog.
+func (s *MemStore) ParkedEvents(shard runtime.Shard, dst []runtime.ParkedEvent) ([]runtime.ParkedEvent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(shard); err != nil {
+		return dst, err
+	}
+	return append(dst, s.live[shard].parkedEvents...), nil
+}
+
+// UnparkEvent implements runtime.EventLog.
+func (s *MemStore) UnparkEvent(shard runtime.Shard, e *runtime.Event) error {
+	gone := *e
+	return s.change(shard, 0, func(shards []*memShard) { shards[shard].unpark(&gone) })
+}
+
+func (m *memShard) unpark(e *runtime.Event) {
+	m.parkedEvents = slices.DeleteFunc(m.parkedEvents, func(p runtime.ParkedEvent) bool { return p.Event.LSN == e.LSN && p.Event.ID() == e.ID() })
 }
 
 // Cursor implements runtime.EventLog.

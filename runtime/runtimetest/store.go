@@ -45,6 +45,8 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 		{"an idempotency key is kept until it is forgotten", testIdempotency},
 		{"a changed version makes one event", testEvents},
 		{"events are read by cursors and trimmed", testCursors},
+		{"events are counted", testCountEvents},
+		{"refused events are parked until they are dropped", testParkedEvents},
 		{"queues hold the ready runs", testQueues},
 		{"ready runs are paged in order", testReadyPages},
 		{"names that begin alike are told apart", testNames},
@@ -548,6 +550,51 @@ func testEvents(s *storeTest) {
 	events, err := s.Events(shard, 0, 10, nil)
 	s.must(err)
 	wantEqual(s, "events", events, want)
+}
+
+func testCountEvents(s *storeTest) {
+	r := s.create("orders", "1", "created")
+	shard := s.shard(r)
+	base := s.epochs[shard].Base()
+	for range 9 {
+		r = s.change(r, func(*runtime.Record) {})
+	}
+	s.must(s.TrimEvents(shard, base+2))
+	for _, c := range []struct {
+		after, upTo runtime.LSN
+		want        int
+	}{{0, base + 10, 8}, {base + 2, base + 10, 8}, {base + 4, base + 7, 3}, {base + 7, base + 7, 0}, {base + 9, base + 4, 0}, {0, base + 2, 0}} {
+		n, err := s.CountEvents(shard, c.after, c.upTo)
+		s.must(err)
+		if n != c.want {
+			s.Errorf("%d events after %d up to %d, want %d", n, c.after-base, c.upTo-base, c.want)
+		}
+	}
+}
+
+func testParkedEvents(s *storeTest) {
+	r := s.create("orders", "1", "created")
+	shard := s.shard(r)
+	next := s.change(r, func(*runtime.Record) {})
+	events, err := s.Events(shard, 0, 10, nil)
+	s.must(err)
+	at := next.UpdatedAt
+	want := []runtime.ParkedEvent{{Event: events[0], Cause: "too large", At: at}, {Event: events[1], Cause: "not allowed", At: at}}
+	s.must(s.ParkEvent(shard, &want[1]))
+	s.must(s.ParkEvent(shard, &runtime.ParkedEvent{Event: events[0], Cause: "of an earlier time", At: at}))
+	s.must(s.ParkEvent(shard, &want[0]))
+	parked := func() []runtime.ParkedEvent {
+		s.Helper()
+		all, err := s.ParkedEvents(shard, nil)
+		s.must(err)
+		return all
+	}
+	wantEqual(s, "parked", parked(), want)
+	s.must(s.TrimEvents(shard, events[1].LSN))
+	wantEqual(s, "parked, after the log was trimmed", parked(), want)
+	s.must(s.UnparkEvent(shard, &events[0]))
+	s.must(s.UnparkEvent(shard, &events[0]))
+	wantEqual(s, "parked, after one was dropped", parked(), want[1:])
 }
 
 func testCursors(s *storeTest) {

@@ -123,10 +123,12 @@ type Log struct {
 
 // Outbox configures the relay and the event log.
 type Outbox struct {
-	Backoff   time.Duration `mapstructure:"backoff" reload:"at once"`   // the longest pause while the streamer fails
-	Batch     int           `mapstructure:"batch" reload:"at once"`     // events in one publication at most
-	Linger    time.Duration `mapstructure:"linger" reload:"at once"`    // wait for a batch to fill
-	Retention time.Duration `mapstructure:"retention" reload:"at once"` // of published events; 0: for ever
+	Backoff    time.Duration `mapstructure:"backoff" reload:"at once"`     // the longest pause while the streamer fails
+	Batch      int           `mapstructure:"batch" reload:"at once"`       // events in one publication at most
+	BatchBytes Size          `mapstructure:"batch_bytes" reload:"at once"` // of the events in one publication
+	LagAlert   time.Duration `mapstructure:"lag_alert" reload:"at once"`   // for the oldest event that waits; 0: never
+	Linger     time.Duration `mapstructure:"linger" reload:"at once"`      // wait for a batch to fill
+	Retention  time.Duration `mapstructure:"retention" reload:"at once"`   // of published events; 0: for ever
 }
 
 // Plugins configures where plugins are found and what they may use.
@@ -185,6 +187,7 @@ type Server struct {
 // Store configures the data directory.
 type Store struct {
 	CacheBytes Size `mapstructure:"cache_bytes"` // of the block cache
+	Disk       Disk `mapstructure:"disk"`        // when it is short of space
 	Shards     int  `mapstructure:"shards"`      // fixed when the data directory is created
 }
 
@@ -194,6 +197,12 @@ type Tracing struct {
 	Headers     string  `mapstructure:"headers"`      // sent with each request: "name=value, name=value"
 	SampleRatio float64 `mapstructure:"sample_ratio"` // of the traces that begin here, 0 to 1
 	ServiceName string  `mapstructure:"service_name"` // how the server calls itself
+}
+
+// Disk configures what goes on when the disk is short of space.
+type Disk struct {
+	Hard Size `mapstructure:"hard"` // with less free, no steps are done; 0: never
+	High Size `mapstructure:"high"` // with less free, no runs begin; 0: never
 }
 
 // Default returns the configuration of a server that was told nothing.
@@ -213,7 +222,7 @@ func Default() Config {
 		},
 		Kafka:  Kafka{BatchBytes: 1 * MiB, ClientID: "wfrt", Compression: "snappy", TopicCreate: true, TopicLayout: "workflow", TopicPrefix: "wfrt."},
 		Log:    Log{Format: "text", Level: "info"},
-		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
+		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, BatchBytes: 1 * MiB, LagAlert: time.Minute, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
 		Plugins: Plugins{
 			Canary: Canary{ErrorShare: 0.1, MinInvocations: 20, Window: 5 * time.Minute},
 			Dir:    "./plugins",
@@ -229,7 +238,7 @@ func Default() Config {
 		Server: Server{
 			AwaitMax: time.Minute, Listen: "127.0.0.1:8080", MaxBody: 2 * MiB, ShutdownTimeout: 30 * time.Second,
 		},
-		Store:   Store{CacheBytes: 64 * MiB, Shards: 16},
+		Store:   Store{CacheBytes: 64 * MiB, Disk: Disk{Hard: 256 * MiB, High: 512 * MiB}, Shards: 16},
 		Tracing: Tracing{SampleRatio: 1, ServiceName: "wfrt"},
 	}
 }

@@ -85,6 +85,8 @@ func (c *Config) validate(where origin, already Faults) Faults {
 
 	duration("outbox.backoff", c.Outbox.Backoff, 100*time.Millisecond)
 	between("outbox.batch", c.Outbox.Batch, 1, 100_000)
+	size("outbox.batch_bytes", c.Outbox.BatchBytes, 1*KiB, 256*MiB)
+	duration("outbox.lag_alert", c.Outbox.LagAlert, 0)
 	duration("outbox.linger", c.Outbox.Linger, time.Microsecond)
 	duration("outbox.retention", c.Outbox.Retention, 0)
 
@@ -149,6 +151,9 @@ func (c *Config) validate(where origin, already Faults) Faults {
 	check("server.listen", what == "", what, hint)
 
 	size("store.cache_bytes", c.Store.CacheBytes, 1*MiB, 1*TiB)
+	size("store.disk.high", c.Store.Disk.High, 0, 1024*TiB)
+	check("store.disk.hard", c.Store.Disk.Hard <= c.Store.Disk.High, fmt.Sprintf("is %s, above store.disk.high, %s", c.Store.Disk.Hard, c.Store.Disk.High),
+		"steps go on for longer than runs begin: use less, or 0")
 	between("store.shards", c.Store.Shards, 1, runtime.Slots)
 
 	c.validateTracing(check)

@@ -25,7 +25,8 @@ func engineOptions(
 		Meter: metrics, NoHistoryObjects: !e.HistoryObjects, SideWorkers: e.SideWorkers, StepTimeout: e.StepTimeout, Store: store,
 		Streamer: streamer, Window: e.Window, Workers: e.Workers,
 		Relay: runtime.RelayOptions{
-			Backoff: cfg.Outbox.Backoff, Batch: cfg.Outbox.Batch, Linger: cfg.Outbox.Linger, Retention: orNever(cfg.Outbox.Retention),
+			Backoff: cfg.Outbox.Backoff, Batch: cfg.Outbox.Batch, BatchBytes: int(cfg.Outbox.BatchBytes), LagAlert: orNever(cfg.Outbox.LagAlert),
+			Linger: cfg.Outbox.Linger, Retention: orNever(cfg.Outbox.Retention),
 		},
 	}
 	if tracing != nil {

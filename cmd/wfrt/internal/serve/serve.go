@@ -75,6 +75,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	if eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()); err != nil {
 		return err
 	}
+	eopt.Disk = runtime.DiskOptions{Free: store.FreeBytes, Hard: int64(cfg.Store.Disk.Hard), High: int64(cfg.Store.Disk.High)}
 	engine, err := runtime.New(eopt)
 	if err != nil {
 		return err

@@ -1,0 +1,23 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/wfrt/wfrt/internal/httpapi"
+)
+
+// ParkedEvents returns the events that Kafka refused.
+func (c *Client) ParkedEvents(ctx context.Context) (httpapi.ParkedEventList, error) {
+	return get[httpapi.ParkedEventList](ctx, c, nil, "v1", "outbox", "parked")
+}
+
+// RedriveEvent publishes one of them again.
+func (c *Client) RedriveEvent(ctx context.Context, id string) (httpapi.ParkedEvent, error) {
+	var out httpapi.ParkedEvent
+	_, err := c.do(ctx, request{
+		method: http.MethodPost, path: []string{"v1", "outbox", "parked", "redrive"}, query: url.Values{"id": {id}},
+	}, &out)
+	return out, err
+}

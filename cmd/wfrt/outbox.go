@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) newOutbox() *cobra.Command {
+	cmd := &cobra.Command{Use: "outbox", Short: "Look at events that Kafka refused, and publish them again"}
+	cmd.AddCommand(a.newOutboxParked(), a.newOutboxRedrive())
+	return cmd
+}
+
+func (a *app) newOutboxParked() *cobra.Command {
+	return &cobra.Command{
+		Use:   "parked",
+		Short: "List the events that Kafka refused, and why",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.ParkedEvents(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.printJSON(list)
+			}
+			t := newTable(a.out, "EVENT", "WORKFLOW", "FOREIGN ID", "STATUS", "PARKED", "CAUSE")
+			for i := range list.Parked {
+				p := &list.Parked[i]
+				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), shortened(p.Cause))
+			}
+			return t.flush()
+		},
+	}
+}
+
+func (a *app) newOutboxRedrive() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "redrive [EVENT]...",
+		Short: "Publish parked events again",
+		Long: `Publish parked events again, those that are named or with --all every one. An event that is refused again stays parked. A consumer
+sees a redriven event after later ones of its run.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			if all == (len(ids) > 0) {
+				return &failure{exitUsage, errors.New("which events?"), "name them, or give --all; `wfrt outbox parked` lists them"}
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if all {
+				list, err := c.ParkedEvents(cmd.Context())
+				if err != nil {
+					return err
+				}
+				for i := range list.Parked {
+					ids = append(ids, list.Parked[i].ID)
+				}
+			}
+			var faults []error
+			published := 0
+			for _, id := range ids {
+				if _, err := c.RedriveEvent(cmd.Context(), id); err != nil {
+					faults = append(faults, fmt.Errorf("event %s: %w", id, err))
+					continue
+				}
+				published++
+			}
+			if a.json() {
+				faults = append(faults, a.printJSON(map[string]int{"published": published, "failed": len(ids) - published}))
+			} else {
+				a.print("%d of %d events are published\n", published, len(ids))
+			}
+			return errors.Join(faults...)
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "every parked event")
+	return cmd
+}

@@ -1,0 +1,80 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+func (s *Server) registerOutbox(api huma.API) {
+	huma.Register(api, operation(http.MethodGet, "/v1/outbox/parked", "list-parked-events", "List parked events",
+		"The events that Kafka refused for good, such as one that is too large, each with the cause. Those after them went on.", 503),
+		s.listParkedEvents)
+	huma.Register(api, operation(http.MethodPost, "/v1/outbox/parked/redrive", "redrive-parked-event", "Publish a parked event again",
+		"It comes after later events of its run. It stays parked, with the new cause, when it is refused again.", 400, 404, 409, 503),
+		s.redriveParkedEvent)
+}
+
+// ParkedEvent is an event that Kafka refused.
+type ParkedEvent struct {
+	Event
+	Cause    string    `json:"cause" doc:"Why it was refused."`
+	ParkedAt time.Time `json:"parked_at" doc:"When it was refused last."`
+}
+
+// ParkedEventList holds parked events: those of a run in order.
+type ParkedEventList struct {
+	Parked []ParkedEvent `json:"parked" nullable:"false"`
+}
+
+func viewParkedEvent(p *runtime.ParkedEvent) ParkedEvent {
+	return ParkedEvent{Event: viewEvent(&p.Event), Cause: p.Cause, ParkedAt: p.At}
+}
+
+type parkedEventsOutput struct{ Body ParkedEventList }
+
+func (s *Server) listParkedEvents(ctx context.Context, _ *struct{}) (*parkedEventsOutput, error) {
+	all, err := s.opt.Engine.ParkedEvents(ctx)
+	if err != nil {
+		return nil, problemOf(err)
+	}
+	out := &parkedEventsOutput{Body: ParkedEventList{Parked: []ParkedEvent{}}}
+	for i := range all {
+		out.Body.Parked = append(out.Body.Parked, viewParkedEvent(&all[i]))
+	}
+	return out, nil
+}
+
+type redriveEventInput struct {
+	ID string `query:"id" required:"true" doc:"The event's ID, as the list has it."`
+}
+
+type redriveEventOutput struct{ Body ParkedEvent }
+
+func (s *Server) redriveParkedEvent(ctx context.Context, in *redriveEventInput) (*redriveEventOutput, error) {
+	if in.ID == "" {
+		return nil, invalid("id", "is missing", "name the event, as GET /v1/outbox/parked has it")
+	}
+	p, err := s.opt.Engine.RedriveEvent(ctx, in.ID)
+	var refused *runtime.RefusedError
+	switch {
+	case err == nil:
+		return &redriveEventOutput{Body: viewParkedEvent(&p)}, nil
+	case errors.Is(err, runtime.ErrNotFound):
+		return nil, problem(http.StatusNotFound, "unknown-event", "There is no such parked event", err.Error(), "GET /v1/outbox/parked lists them")
+	case errors.Is(err, runtime.ErrNoStreamer):
+		return nil, problem(http.StatusConflict, "no-kafka", "Events are not published", err.Error(), "set kafka.brokers and start the server again")
+	case errors.As(err, &refused):
+		return nil, problem(http.StatusConflict, "event-refused", "The event is refused", err.Error(), "mend what the cause names, and try again")
+	case p.Cause != "" && !errors.Is(err, runtime.ErrStoreFailed):
+		return nil, problem(http.StatusServiceUnavailable, "not-published", "The event could not be published", err.Error(), "try again once Kafka is well").
+			withHeader("Retry-After", "5")
+	default:
+		return nil, problemOf(err)
+	}
+}
