@@ -81,6 +81,10 @@ kafka-down: ## Stop it; its data stays in .kafka/broker
 test-kafka: kafka-libs ## Run the tests against Apache Kafka, which they start, kill and pause themselves
 	$(GO) test -tags kafka -p 1 -count 1 -timeout 30m -run 'ApacheKafka|Broker' ./internal/kafkatest ./kafkastreamer ./cmd/wfrt
 
+.PHONY: bench-kafka
+bench-kafka: kafka-libs ## Publish to Apache Kafka, beside a bare producer of the same records (BENCHTIME=1s)
+	$(GO) test -tags kafka -run '^$$' -bench ApacheKafka -benchtime '$(BENCHTIME)' ./kafkastreamer
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser of outside bytes for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

@@ -128,7 +128,7 @@ func (s *Streamer) newClient(purpose string) (*kgo.Client, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
-		kgo.ProducerLinger(0), // the relay has lingered already, and hands over whole pages
+		kgo.ProducerLinger(2*time.Millisecond), // so that pages of several shards share batches
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafkastreamer: %w", err)
