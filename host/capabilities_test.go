@@ -115,8 +115,12 @@ func TestRefusalsNameTheGrant(t *testing.T) {
 	}{
 		"emit, not asked":   {"emit", `{"emit":["closed"]}`, Grants{Emit: []string{"*"}}, textsOf(texts, 0, 1, 2), `ask with sdk.AskEmit("opened")`},
 		"emit, not granted": {"emit", `{"emit":["*"]}`, Grants{Emit: []string{"closed"}}, textsOf(texts, 0, 1, 2), "add it to plugins.overrides.door.grants.emit"},
-		"trigger, not asked": {"trigger", `{}`, Grants{Trigger: []string{"*"}}, textsOf(texts, 0, 3, 1),
-			`which it carries no part of: ask with sdk.AskTrigger("opened")`},
+		"trigger, not asked": {
+			"trigger", `{}`,
+			Grants{Trigger: []string{"*"}},
+			textsOf(texts, 0, 3, 1),
+			`which it carries no part of: ask with sdk.AskTrigger("opened")`,
+		},
 		"trigger, not granted": {"trigger", `{"trigger":["opened"]}`, Grants{}, textsOf(texts, 0, 3, 1), "add it to plugins.overrides.door.grants.trigger"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestHTTPClient(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close()
+		defer response.Body.Close() //nolint:errcheck // it is in memory
 		body, err := io.ReadAll(response.Body)
 		if want := "POST http://there/a?b=c text/plain hello"; string(body) != want || response.StatusCode != 201 || response.Status != "201 Created" ||
 			!slices.Equal(response.Header["X-Two"], []string{"1", "2"}) || response.ContentLength != int64(len(want)) {
@@ -152,7 +152,8 @@ func TestFailuresOfRequests(t *testing.T) {
 			return send(ctx, client, "GET", "http://there/", "")
 		}, sdktest.Error, "deadline exceeded"},
 		"no context": {abort, func(context.Context, *http.Client) error {
-			return send(context.Background(), sdk.HTTPClient(context.Background()), "GET", "http://there/", "")
+			none := context.Background()
+			return send(none, sdk.HTTPClient(none), "GET", "http://there/", "") //nolint:contextcheck // a context of no step is meant
 		}, sdktest.Error, "the context is not one of a running step"},
 		"bad name": {abort, func(ctx context.Context, client *http.Client) error {
 			return send(sdk.WithCall(ctx, "a b"), client, "POST", "http://there/", "")

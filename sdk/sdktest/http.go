@@ -2,6 +2,8 @@ package sdktest
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,7 +46,7 @@ func (h *host) HTTPSend(head, body []byte, _ int32) int32 {
 	if h.http == nil {
 		return failed(abi.SendRefused, "the test answers no requests: give sdktest.HTTP a handler that does")
 	}
-	req := httptest.NewRequest(r.Method, r.URL, bytes.NewReader(body))
+	req := httptest.NewRequestWithContext(context.Background(), r.Method, r.URL, bytes.NewReader(body))
 	for _, header := range r.Header {
 		value, err := h.inject(header.Value)
 		if err != nil {
@@ -66,12 +68,17 @@ func (h *host) HTTPSend(head, body []byte, _ int32) int32 {
 func serve(handler http.Handler, req *http.Request) (_ *http.Response, ok bool) {
 	recorder := httptest.NewRecorder()
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
+		if p := recover(); p != nil && !isAbort(p) {
 			panic(p)
 		}
 	}()
 	handler.ServeHTTP(recorder, req)
 	return recorder.Result(), true
+}
+
+func isAbort(p any) bool {
+	err, ok := p.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
 // answerHead writes the status and the headers of an answer, a line each.
