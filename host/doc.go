@@ -34,7 +34,7 @@
 //	freeze_*.go    how a snapshot of memory is kept, by system
 //	instance.go    one memory, and what host functions know of the call under way
 //	fields.go      the host functions of sdk/abi: field_read, field_write, log
-//	trigger.go     the host function by which a handler asks for a run of another workflow
+//	trigger.go     the host function by which a handler asks for a run, or a callback to one
 //	wasi.go        the small stateless part of WASI that toolchains expect
 //	logs.go        guest output becomes log lines, within limits
 //	meter.go       what is measured

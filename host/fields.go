@@ -23,6 +23,7 @@ func fieldFunctions() []hostFunction {
 		{abi.FuncFieldWrite, "iii", "", fieldWrite},
 		{abi.FuncLog, "iii", "", logLine},
 		{abi.FuncTrigger, "iiiiii", "", trigger},
+		{abi.FuncCallback, "iiiiiiii", "", callback},
 		{abi.FuncHTTPSend, "iiiii", "i", httpSend},
 		{abi.FuncSecretRead, "iiii", "i", secretRead},
 		{abi.FuncEmit, "iiiiii", "", emit},

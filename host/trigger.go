@@ -10,46 +10,86 @@ import (
 	"github.com/wfrt/wfrt/sdk/abi"
 )
 
-// maxIntents is how many runs one invocation may ask for: docs/abi.md, section 10.
+// maxIntents is how many runs and callbacks one invocation may ask for: docs/abi.md, section 10.
 const maxIntents = 64
 
 // trigger is trigger(workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, object_ptr, object_len). It adds an intent to
 // the outcome, which the engine commits with the outcome or forgets with it. What it keeps is copied out of the guest's memory.
 func trigger(i *instance, guest api.Module, stack []uint64) {
-	c := &i.call
+	a := asked{i: i, guest: guest, stack: stack, function: "trigger"}
+	workflow, foreignID := a.target("run")
+	object := a.argument("object", 4, i.module.limits.ObjectBytes)
+	a.check(workflow, foreignID)
+	if len(object) > 0 && !json.Valid(object) {
+		fail("trigger: the object is not one JSON value")
+	}
+	a.add(&runtime.Intent{Workflow: workflow, ForeignID: foreignID, Object: append([]byte(nil), object...)})
+}
+
+// callback is callback(workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, status_ptr, status_len, payload_ptr, payload_len).
+// It is as trigger, for a callback to a run.
+func callback(i *instance, guest api.Module, stack []uint64) {
+	a := asked{i: i, guest: guest, stack: stack, function: "callback"}
+	workflow, foreignID := a.target("callback")
+	status := string(a.argument("status", 4, abi.MaxNameBytes))
+	payload := a.argument("payload", 6, i.module.limits.ObjectBytes)
+	a.check(workflow, foreignID)
+	if err := abi.CheckName(status); err != nil {
+		fail("callback: the status %v", err)
+	}
+	a.add(&runtime.Intent{
+		Kind: runtime.IntentCallback, Workflow: workflow, ForeignID: foreignID, Status: status, Object: append([]byte(nil), payload...),
+	})
+}
+
+// asked is a call by which a guest asks for something of another run.
+type asked struct {
+	i        *instance
+	guest    api.Module
+	stack    []uint64
+	function string
+}
+
+// target returns the workflow and the foreign ID, if the guest may ask for one more such thing.
+func (a *asked) target(what string) (workflow, foreignID string) {
+	c := &a.i.call
 	switch {
 	case c.phase != phaseInvoke:
-		fail("trigger: only a handler may ask for a run")
+		fail("%s: only a handler may ask for a %s", a.function, what)
 	case !c.in.Handler.Kind.Moves() && c.in.Handler.Kind != runtime.HandlerHook:
-		fail("trigger: a %s cannot ask for a run; a step, a callback, a timeout or a hook can", c.in.Handler.Kind)
+		fail("%s: a %s cannot ask for a %s; a step, a callback, a timeout or a hook can", a.function, c.in.Handler.Kind, what)
 	case len(c.out.Intents) >= maxIntents:
-		fail("trigger: one invocation asks for at most %d runs", maxIntents)
+		fail("%s: one invocation asks for at most %d runs and callbacks", a.function, maxIntents)
 	}
-	argument := func(name string, at, limit int) []byte {
-		ptr, size := uint32(stack[at]), uint32(stack[at+1])
-		if uint64(size) > uint64(limit) {
-			fail("trigger: the %s has %d bytes, more than the limit of %d", name, size, limit)
-		}
-		return i.view(guest, "trigger", ptr, size)
+	return string(a.argument("workflow", 0, abi.MaxNameBytes)), string(a.argument("foreign ID", 2, runtime.MaxForeignID))
+}
+
+// argument returns a view of the guest's memory, which a place in the stack and the next tell the pointer and the length of.
+func (a *asked) argument(name string, at, limit int) []byte {
+	ptr, size := uint32(a.stack[at]), uint32(a.stack[at+1])
+	if uint64(size) > uint64(limit) {
+		fail("%s: the %s has %d bytes, more than the limit of %d", a.function, name, size, limit)
 	}
-	workflow := string(argument("workflow", 0, abi.MaxNameBytes))
-	foreignID := string(argument("foreign ID", 2, runtime.MaxForeignID))
-	object := argument("object", 4, i.module.limits.ObjectBytes)
+	return a.i.view(a.guest, a.function, ptr, size)
+}
+
+// check ends the call unless there can be such a run, and the plugin may ask for something of it.
+func (a *asked) check(workflow, foreignID string) {
 	if err := abi.CheckName(workflow); err != nil {
-		fail("trigger: the workflow's name %v", err)
+		fail("%s: the workflow's name %v", a.function, err)
 	}
-	if why := i.module.caps.Load().mayTrigger(workflow); why != "" {
-		panic(&fault{text: "trigger: " + why, refused: true})
+	if why := a.i.module.caps.Load().mayTrigger(workflow); why != "" {
+		panic(&fault{text: a.function + ": " + why, refused: true})
 	}
 	switch {
 	case foreignID == "":
-		fail("trigger: the foreign ID is empty")
+		fail("%s: the foreign ID is empty", a.function)
 	case !utf8.ValidString(foreignID):
-		fail("trigger: the foreign ID is not UTF-8")
-	case len(object) > 0 && !json.Valid(object):
-		fail("trigger: the object is not one JSON value")
+		fail("%s: the foreign ID is not UTF-8", a.function)
 	}
-	c.out.Intents = append(c.out.Intents, runtime.Intent{
-		Workflow: workflow, ForeignID: foreignID, Object: append([]byte(nil), object...),
-	})
+}
+
+func (a *asked) add(intent *runtime.Intent) {
+	out := a.i.call.out
+	out.Intents = append(out.Intents, *intent)
 }

@@ -121,7 +121,7 @@ func TestBadTriggers(t *testing.T) {
 		"object not JSON":      {"f", `{"n":`, trigger(w, 4, f, 1, o, 5), "the object is not one JSON value"},
 		"two objects":          {"f", `1 2`, trigger(w, 4, f, 1, o, 3), "the object is not one JSON value"},
 		"too many": {"f", `1`, code(i32(65), setLocal(1), loop, i32(w), i32(4), i32(f), i32(1), i32(o), i32(1), call_(fnTrigger),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen()), "asks for at most 64 runs"},
+			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen()), "asks for at most 64 runs and callbacks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, triggers("work", c.foreignID, c.object, c.body))

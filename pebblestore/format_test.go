@@ -109,6 +109,12 @@ func goldenStore(t *testing.T) *Store {
 					Intent: &runtime.Intent{Workflow: "refunds", ForeignID: "7", StartAt: "asked", Object: []byte("{}")},
 				},
 				{
+					Due: created.Add(time.Second), Kind: runtime.TaskIntent, RunID: id, Version: 2, Name: "2",
+					Intent: &runtime.Intent{
+						Kind: runtime.IntentCallback, Workflow: "report", ForeignID: "nightly", Status: "collecting", Object: []byte("raw"),
+					},
+				},
+				{
 					Due: created.Add(time.Hour), Kind: runtime.TaskSchedule, Workflow: "orders", Name: "nightly",
 					Slot: created.Add(time.Hour),
 				},
@@ -472,6 +478,7 @@ func FuzzValues(f *testing.F) {
 	}))
 	for _, task := range []runtime.Task{
 		{Attempt: 1, On: 2, Record: &r}, {Intent: &runtime.Intent{Workflow: "w", Object: r.Object}},
+		{Intent: &runtime.Intent{Kind: runtime.IntentCallback, Workflow: "w", Status: "s", Object: r.Object}},
 	} {
 		head, object := appendTaskHead(nil, &task)
 		f.Add(append(head, object...))

@@ -261,6 +261,9 @@ func (p *pair) task() {
 		t.Record, t.On = &r, runtime.HookPause
 	case runtime.TaskIntent:
 		t.Intent = &runtime.Intent{Workflow: "refunds", ForeignID: "\x00", Object: []byte("asked")}
+		if draw(p, "callback", false, true) {
+			t.Intent.Kind, t.Intent.Status = runtime.IntentCallback, "asked"
+		}
 	default:
 	}
 	b := runtime.Batch{AddTasks: []runtime.Task{t}}

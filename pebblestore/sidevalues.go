@@ -25,6 +25,8 @@ func appendTaskHead(dst []byte, t *runtime.Task) (head, object []byte) {
 		dst = appendString(dst, 1, i.Workflow)
 		dst = appendString(dst, 2, i.ForeignID)
 		dst = appendString(dst, 3, i.StartAt)
+		dst = appendUint(dst, 4, uint64(i.Kind))
+		dst = appendString(dst, 5, i.Status)
 		return closeMessage(appendObjectHead(dst, 15, i.Object), at, len(i.Object)), i.Object
 	default:
 		return dst, nil
@@ -63,6 +65,10 @@ func (n *names) decodeIntent(b []byte, i *runtime.Intent) error {
 			i.ForeignID = string(d.bytes())
 		case 3:
 			i.StartAt = n.get(d.bytes())
+		case 4:
+			i.Kind = runtime.IntentKind(d.uint(8))
+		case 5:
+			i.Status = n.get(d.bytes())
 		case 15:
 			i.Object = append([]byte{}, d.bytes()...)
 		}

@@ -22,8 +22,9 @@ type Callback struct {
 	Trace          TraceContext  // the trace that its handling belongs to; zero: none
 	Wait           time.Duration // how long to wait until it is handled; 0: only until it is durable
 
-	origin *Origin // of a connector: the message that it is; nil: none
-	by     string  // of a connector: the message's place, for people
+	origin *Origin   // of a connector: the message that it is; nil: none
+	cause  CauseKind // CauseConnector or CauseIntent; zero: a request
+	by     string    // of CauseConnector the message's place, for people; of CauseIntent the run that asked
 }
 
 // CallbackID names a callback.
@@ -207,11 +208,11 @@ func (s *shard) takeInLocked(c *Callback, handled chan<- HistoryEntry) (Callback
 			r.batch.Remember = s.remember(rec.Workflow, rec.ForeignID, c.IdempotencyKey, request)
 			r.batch.Remember.RunID, r.batch.Remember.Callback = rec.RunID, id.Number
 		}
-		if c.origin != nil {
-			r.batch.Receipt = c.origin
+		r.batch.Receipt = c.origin
+		if c.cause != 0 {
 			r.next.Lines++
 			r.batch.History = append(r.batch.History, HistoryEntry{
-				RunID: rec.RunID, Version: rec.Version, Line: r.next.Lines, Time: now, Cause: CauseConnector, By: c.by,
+				RunID: rec.RunID, Version: rec.Version, Line: r.next.Lines, Time: now, Cause: c.cause, By: c.by,
 				Callback: id.Number, State: rec.State, Status: rec.Status, Reason: "took in a callback",
 			})
 		}
@@ -241,7 +242,8 @@ func (s *shard) find(c *Callback, rec *Record) error {
 	return nil
 }
 
-// repeatCallback answers a repetition under a known key: with what became of the callback, or by waiting for it.
+// repeatCallback answers a repetition under a known key: with what became of the callback, or by waiting for it. Who
+// does not wait, with handled nil, learns its ID only.
 // REQUIRES: s.mu
 func (s *shard) repeatCallback(known *Idempotency, handled chan<- HistoryEntry) (CallbackID, *HistoryEntry, error) {
 	if known.Callback == 0 {
@@ -254,7 +256,12 @@ func (s *shard) repeatCallback(known *Idempotency, handled chan<- HistoryEntry) 
 		return id, nil, fmt.Errorf("runtime: callback %s: %w", id, err)
 	}
 	if slices.ContainsFunc(rec.Pending, func(p Pending) bool { return p.Callback == id.Number }) {
-		s.call(id, handled)
+		if handled != nil {
+			s.call(id, handled)
+		}
+		return id, nil, nil
+	}
+	if handled == nil {
 		return id, nil, nil
 	}
 	line, err := s.lastLine(id)

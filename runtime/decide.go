@@ -428,7 +428,7 @@ func addHooks(b *Batch, next *Record, w *Workflow, event HookEvent, now time.Tim
 	}
 }
 
-// addIntents adds a task for each run that a handler wishes to trigger. prefix tells apart those of several handlers that a
+// addIntents adds a task for each run that a handler wishes to trigger or call back. prefix tells apart those of several handlers that a
 // version has: its hooks, and what made it.
 func addIntents(b *Batch, next *Record, prefix string, intents []Intent, trace TraceContext, now time.Time) {
 	for i := range intents {

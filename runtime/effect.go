@@ -67,7 +67,7 @@ func (e *Engine) takeTrigger(f *effect) (*shard, takenAs, error) {
 func (e *Engine) takeCallbackOf(f *effect) (*shard, takenAs, error) {
 	c := Callback{
 		Workflow: f.action.Workflow, Status: f.action.Status, ForeignID: f.action.ForeignID, Payload: f.action.Object,
-		origin: &f.origin, by: f.by,
+		origin: &f.origin, cause: CauseConnector, by: f.by,
 	}
 	if err := e.checkCallback(&c); err != nil {
 		return nil, 0, err

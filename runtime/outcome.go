@@ -31,18 +31,29 @@ type Outcome struct {
 	Changed bool          // Object holds the run's new object; otherwise the object stays as it is
 	Object  []byte        // one JSON value when Changed; its buffer belongs to the caller of Invoke and is reused
 	Action  Action        // of a HandlerConnector's OutcomeDone: what becomes of the message; it aliases nothing
-	Intents []Intent      // runs to be triggered if the outcome is committed; not of an error
+	Intents []Intent      // runs to be triggered and callbacks to be made if the outcome is committed; not of an error
 	Emits   []Emit        // events to be written if the outcome is committed as a new version; not of an error
 	Logs    []LogLine     // what the handler logged, bounded by the host
 	Fuel    uint64        // what the invocation used, whatever came of it; 0 of native code
 }
 
-// Intent is a durable wish of a handler: that a run of another workflow be triggered.
+// IntentKind says what an intent is to do. The numbers are durable.
+type IntentKind uint8
+
+// Intent kinds.
+const (
+	IntentTrigger  IntentKind = 0 // begin a run
+	IntentCallback IntentKind = 1 // make a callback to a run
+)
+
+// Intent is a durable wish of a handler: that a run be triggered, or that another run get a callback.
 type Intent struct {
+	Kind      IntentKind
 	Workflow  string
 	ForeignID string
-	Object    []byte // one JSON value; empty: null
-	StartAt   string // "": the workflow's start
+	Object    []byte // of a trigger one JSON value, empty: null; of a callback its payload, raw
+	StartAt   string // of a trigger; "": the workflow's start
+	Status    string // of a callback: the status in which the run takes it
 }
 
 // LogLine is one line that a handler logged.

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -377,48 +376,6 @@ func (s *shard) failTask(t *Task, h *Handler, rec *Record, out *Outcome, line *H
 		line = nil
 	}
 	return s.again(t, wait, line, log)
-}
-
-// doIntent triggers the run that a handler asked for, once, and tells the asking run's history what became of it.
-func (s *shard) doIntent(t *Task) error {
-	e := s.engine
-	line := HistoryEntry{Cause: CauseIntent, Handler: t.Intent.Workflow, Attempt: t.Attempt + 1}
-	id, _ := t.RunID.MarshalText()
-	span := e.traceIntent(t)
-	defer func() { e.traceDelivered(span, &line) }()
-	target, done, err := e.trigger(&Trigger{
-		Workflow: t.Intent.Workflow, ForeignID: t.Intent.ForeignID, Object: t.Intent.Object, StartAt: t.Intent.StartAt,
-		IdempotencyKey: fmt.Sprintf("intent:%s/%d/%s", id, t.Version, t.Name), Trace: span.Trace,
-		cause: CauseIntent, by: string(id),
-	})
-	if target != nil {
-		if derr := e.observed(e.ctx, target); derr != nil {
-			return nil //nolint:nilerr // the engine stops; the task stays
-		}
-	}
-	var busy *InProgressError
-	var unknown *UnknownWorkflowError
-	var low *DiskError
-	switch {
-	case err == nil:
-		line.By = done.Record.RunID.String()
-		line.Reason = "triggered run " + line.By
-	case errors.As(err, &busy):
-		line.Reason = "already in progress: run " + busy.RunID.String()
-	case errors.As(err, &low):
-		return nil // the task is looked at again when there is space
-	case errors.As(err, &unknown) && t.Attempt < DefaultRetry().Attempts:
-		line.Failed, line.Reason = true, err.Error()
-		t2 := *t
-		t2.Attempt++
-		t2.Due = e.now().Add(DefaultRetry().Wait(t2.Attempt, e.share()))
-		return s.put(&Batch{DropTask: t, AddTasks: []Task{t2}})
-	case errors.Is(err, ErrStopping), errors.Is(err, ErrStoreFailed), errors.Is(err, context.Canceled):
-		return nil
-	default:
-		line.Failed, line.Reason = true, err.Error()
-	}
-	return s.conclude(&Batch{DropTask: t}, t.RunID, &line)
 }
 
 // DefaultErased is what remains of an erased object when the workflow has no erase function of its own.

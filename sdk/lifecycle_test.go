@@ -199,3 +199,43 @@ func TestTriggerRefusals(t *testing.T) {
 		t.Errorf("a failed attempt asks for %v", got)
 	}
 }
+
+func TestCallbacksOfOtherRuns(t *testing.T) {
+	probeDos["callback"] = func(ctx context.Context, r *probeRun) (probeOutcome, error) {
+		for want, err := range map[string]error{
+			"the workflow's name is empty":  sdk.Callback(ctx, "", "1", "s", nil),
+			`the foreign ID "" has 0 bytes`: sdk.Callback(ctx, "w", "", "s", nil),
+			"the status is empty":           sdk.Callback(ctx, "w", "1", "", nil),
+			"unsupported type: chan int":    sdk.Callback(ctx, "w", "1", "s", make(chan int)),
+		} {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "sdk: Callback: ") {
+				t.Errorf("%v; want it to say %q", err, want)
+			}
+		}
+		for _, payload := range []any{nil, sdk.Raw(nil), sdk.Raw("{"), 7} {
+			if err := sdk.Callback(ctx, "w", "1", waits, payload); err != nil {
+				t.Errorf("%v: %v", payload, err)
+			}
+		}
+		return r.Skip(), nil
+	}
+	var payloads []string
+	for _, intent := range sdktest.Run(t, probes, here, probe{Do: "callback"}).Intents {
+		if intent.Workflow != "w" || intent.ForeignID != "1" || intent.Status != string(waits) {
+			t.Errorf("%+v", intent)
+		}
+		payloads = append(payloads, string(intent.Object))
+	}
+	if got := strings.Join(payloads, " "); got != "null  { 7" {
+		t.Errorf("the payloads are %q", got)
+	}
+	if err := sdk.Callback(t.Context(), "w", "1", "s", nil); err == nil || !strings.Contains(err.Error(), "not one of a running step") {
+		t.Errorf("outside of a step: %v", err)
+	}
+	probeDos["callback and fail"] = func(ctx context.Context, _ *probeRun) (probeOutcome, error) {
+		return probeOutcome{}, errors.Join(errors.New("no"), sdk.Callback(ctx, "w", "1", "s", nil))
+	}
+	if got := sdktest.Run(t, probes, here, probe{Do: "callback and fail"}).Intents; len(got) != 0 {
+		t.Errorf("a failed attempt asks for %v", got)
+	}
+}

@@ -29,6 +29,11 @@ func hostLog(level int32, body unsafe.Pointer, length uint32)
 func hostTrigger(workflow unsafe.Pointer, workflowLen uint32, foreignID unsafe.Pointer, foreignIDLen uint32,
 	object unsafe.Pointer, objectLen uint32)
 
+//go:wasmimport wfrt_v1 callback
+//go:noescape
+func hostCallback(workflow unsafe.Pointer, workflowLen uint32, foreignID unsafe.Pointer, foreignIDLen uint32,
+	status unsafe.Pointer, statusLen uint32, payload unsafe.Pointer, payloadLen uint32)
+
 //go:wasmimport wfrt_v1 http_send
 //go:noescape
 func hostHTTPSend(head unsafe.Pointer, headLen uint32, body unsafe.Pointer, bodyLen uint32, timeout int32) int32
@@ -106,6 +111,13 @@ func (server) Trigger(workflow, foreignID string, object []byte) {
 	hostTrigger(unsafe.Pointer(unsafe.StringData(workflow)), uint32(len(workflow)),
 		unsafe.Pointer(unsafe.StringData(foreignID)), uint32(len(foreignID)),
 		unsafe.Pointer(unsafe.SliceData(object)), uint32(len(object)))
+}
+
+func (server) Callback(workflow, foreignID, status string, payload []byte) {
+	hostCallback(unsafe.Pointer(unsafe.StringData(workflow)), uint32(len(workflow)),
+		unsafe.Pointer(unsafe.StringData(foreignID)), uint32(len(foreignID)),
+		unsafe.Pointer(unsafe.StringData(status)), uint32(len(status)),
+		unsafe.Pointer(unsafe.SliceData(payload)), uint32(len(payload)))
 }
 
 func (server) HTTPSend(head, body []byte, timeout int32) int32 {

@@ -43,6 +43,8 @@ func TestNorthwind(t *testing.T) {
 	if total != 126_579_329 {
 		t.Errorf("the orders come to %d cents; want 126579329", total)
 	}
+	report := reported(t, flow)
+	report.RequireObject(Report{Day: report.Object().Day, Orders: 830, Shipped: 809, Backordered: 21, TotalCents: 126_579_329})
 	if done := service.Totals(); done.Charges != len(all) || done.ChargedCents != total || len(done.PerOrder) != len(all) {
 		t.Errorf("%d charges of %d cents for %d orders; want each charged once", done.Charges, done.ChargedCents, len(done.PerOrder))
 	}

@@ -227,7 +227,10 @@ func testTasks(s *storeTest) {
 		},
 		{
 			Due: at(2), Kind: runtime.TaskIntent, RunID: r.RunID, Version: 2, Name: "1", Trace: someTrace(9),
-			Intent: &runtime.Intent{Workflow: "refunds", ForeignID: "\x00\xff", Object: []byte(`{"n":1}`), StartAt: "created"},
+			Intent: &runtime.Intent{
+				Kind: runtime.IntentCallback, Workflow: "refunds", ForeignID: "\x00\xff", Object: []byte("{\xff}"), StartAt: "created",
+				Status: "asked",
+			},
 		},
 		{Due: at(3), Kind: runtime.TaskSchedule, Workflow: "orders", Name: "nightly", Slot: at(2), Attempt: 3},
 	}

@@ -20,6 +20,7 @@ const (
 	FuncFieldWrite = "field_write" // (field, ptr, len i32)
 	FuncLog        = "log"         // (level, ptr, len i32)
 	FuncTrigger    = "trigger"     // (workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, object_ptr, object_len i32)
+	FuncCallback   = "callback"    // (workflow_ptr, workflow_len, foreign_id_ptr, foreign_id_len, status_ptr, status_len, payload_ptr, payload_len i32)
 	FuncHTTPSend   = "http_send"   // (head_ptr, head_len, body_ptr, body_len, timeout_ms i32) → i32: the status code, or SendRefused or SendFailed
 	FuncSecretRead = "secret_read" // (name_ptr, name_len, buf, buf_limit i32) → i32: the secret's length, or Absent
 	FuncEmit       = "emit"        // (type_ptr, type_len, content_type_ptr, content_type_len, data_ptr, data_len i32)

@@ -46,7 +46,7 @@ func TestSpecification(t *testing.T) {
 	} {
 		wantRow(t, spec, strings.Replace(fmt.Sprintf("| %d | `%s` |", level, name), "-", "−", 1))
 	}
-	for _, name := range []string{abi.FuncFieldRead, abi.FuncFieldWrite, abi.FuncLog, abi.FuncTrigger, abi.FuncHTTPSend, abi.FuncSecretRead, abi.FuncEmit, abi.FuncMeasure} {
+	for _, name := range []string{abi.FuncFieldRead, abi.FuncFieldWrite, abi.FuncLog, abi.FuncTrigger, abi.FuncCallback, abi.FuncHTTPSend, abi.FuncSecretRead, abi.FuncEmit, abi.FuncMeasure} {
 		wantRow(t, spec, "| `"+name+"` |")
 	}
 	for _, name := range []string{abi.ExportMemory, abi.ExportInitialize, abi.ExportManifest, abi.ExportInvoke, abi.ExportWarm} {

@@ -231,7 +231,7 @@ type Hook struct {
 // Hooks returns the calls of hooks about the run, in order.
 func (c *Case[O, S]) Hooks() []Hook { return slices.Clone(c.r.hooks) }
 
-// Intents returns the runs that were asked for with sdk.Trigger by the run's steps, callbacks, timeouts and hooks, in order.
+// Intents returns what was asked for with sdk.Trigger and sdk.Callback by the run's steps, callbacks, timeouts and hooks, in order.
 func (c *Case[O, S]) Intents() []Intent { return slices.Clone(c.r.intents) }
 
 // Logs returns what was logged in the run's invocations, failed ones too, in order.

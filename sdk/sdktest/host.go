@@ -139,6 +139,13 @@ func (h *host) Trigger(workflow, foreignID string, object []byte) {
 	h.intents = append(h.intents, Intent{Workflow: workflow, ForeignID: foreignID, Object: append([]byte{}, object...)})
 }
 
+func (h *host) Callback(workflow, foreignID, status string, payload []byte) {
+	if !h.mayTrigger(workflow) {
+		return
+	}
+	h.intents = append(h.intents, Intent{Workflow: workflow, ForeignID: foreignID, Status: status, Object: append([]byte{}, payload...)})
+}
+
 // left replaces what the last call of a capability left.
 func (h *host) left(answers map[abi.Field][]byte) {
 	h.mu.Lock()

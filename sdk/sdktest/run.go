@@ -38,17 +38,18 @@ type Result[O any, S ~string] struct {
 	JSON    []byte        // the same as the server would store it
 	Changed bool          // the step changed the object, and the outcome keeps the change
 	Logs    []Log         // in the order they were written
-	Intents []Intent      // the runs that it asked to be triggered, in order; none of a failed attempt
+	Intents []Intent      // the runs and callbacks that it asked for, in order; none of a failed attempt
 	Emits   []Emit        // the events that it emitted, in order; none of a failed attempt
 
 	Measurements []Measurement // that it took, in order
 }
 
-// Intent is a run that was asked for with sdk.Trigger.
+// Intent is a run that was asked for with sdk.Trigger, or a callback with sdk.Callback.
 type Intent struct {
 	Workflow  string
 	ForeignID string
-	Object    []byte // one JSON value
+	Status    string // of a callback: the status that takes it; "" of a run
+	Object    []byte // one JSON value; of a callback its payload
 }
 
 // Emit is an event that was emitted with sdk.Emit.

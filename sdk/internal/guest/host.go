@@ -16,6 +16,8 @@ type Host interface {
 	Log(level int32, body []byte)
 	// Trigger asks for a run of a workflow with an object, one JSON value, if the outcome of this invocation is kept.
 	Trigger(workflow, foreignID string, object []byte)
+	// Callback asks for a callback to a run of a workflow that is in a status, if the outcome of this invocation is kept.
+	Callback(workflow, foreignID, status string, payload []byte)
 	// SecretRead copies a secret to buf and returns its length, or abi.Absent, with abi.FieldFailure. One longer than buf is not
 	// copied.
 	SecretRead(name string, buf []byte) int32
