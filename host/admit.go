@@ -193,8 +193,10 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 			}
 		}
 		for file, left := range lostBy {
-			blame[file] = errors.Join(blame[file], &leftError{left: left, why: "there are runs in what it no longer handles",
-				hint: "keep the handlers, let those runs end, or move them (wfrt runs move); forced (--force), they go on with the module before"})
+			blame[file] = errors.Join(blame[file], &leftError{
+				left: left, why: "there are runs in what it no longer handles",
+				hint: "keep the handlers, let those runs end, or move them (wfrt runs move); forced (--force), they go on with the module before",
+			})
 		}
 		for i := range a.applicants {
 			x := &a.applicants[i]
@@ -207,9 +209,11 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 				continue
 			}
 			if a.look(x, runtime.Queue{Workflow: workflow}, unread); len(unread) > 0 {
-				blame[x.file] = errors.Join(blame[x.file], &leftError{left: unread[x.file], why: fmt.Sprintf(
-					"its objects are of version %d, and runs have objects of version %d, which it does not say that it reads", writes, had),
-					hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)"})
+				blame[x.file] = errors.Join(blame[x.file], &leftError{
+					left: unread[x.file],
+					why:  fmt.Sprintf("its objects are of version %d, and runs have objects of version %d, which it does not say that it reads", writes, had),
+					hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
+				})
 			}
 		}
 	}

@@ -224,7 +224,7 @@ func (h *Host) Promote(ctx context.Context, plugin string, o Order) (Plugin, err
 		return Plugin{}, err
 	}
 	if e.Canary == nil {
-		return Plugin{}, &runtime.InvalidError{Field: "plugin", Cause: fmt.Sprintf("%s has no canary to promote", plugin)}
+		return Plugin{}, &runtime.InvalidError{Field: "plugin", Cause: plugin + " has no canary to promote"}
 	}
 	m, err := h.again(ctx, plugin, e.Canary.Digest)
 	if err != nil {
@@ -331,8 +331,9 @@ func (h *Host) stillNeeded(plugin string) error {
 				continue
 			}
 			if left := h.need(workflow, def); len(left) > 0 {
-				faults = append(faults, &leftError{left: left, why: "runs go by its earlier version " + digestOf(def.Digest),
-					hint: "let them end, or cancel them"})
+				faults = append(faults, &leftError{
+					left: left, why: "runs go by its earlier version " + digestOf(def.Digest), hint: "let them end, or cancel them",
+				})
 			}
 		}
 	}

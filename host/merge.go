@@ -308,6 +308,7 @@ func (p *piece) join(w *runtime.Workflow, d defaults) {
 		case runtime.HandlerConnector:
 			w.Connects = append(w.Connects, made)
 		case runtime.HandlerTimer, runtime.HandlerFilter: // what they belong to has them
+		case runtime.HandlerSelfTest: // it is in no workflow
 		}
 	}
 	for i := range p.declared.Handlers {

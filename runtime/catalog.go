@@ -85,7 +85,7 @@ func (w *Workflow) newestWith(status string, active bool) *Workflow {
 // takes reports whether a run can be in the status, active or not.
 func (w *Workflow) takes(status string, active bool) bool {
 	s := w.Statuses[status]
-	return s != nil && !(active && s.Terminal)
+	return s != nil && (!active || !s.Terminal)
 }
 
 // find returns the first status of that name that ok accepts, in the order newest, canary, older; or nil.

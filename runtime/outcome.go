@@ -117,7 +117,7 @@ func (in *Invocation) AppendIdempotencyKey(dst []byte) []byte {
 		version = in.Record.Task
 	case HandlerCallback, HandlerTimeout, HandlerTimer:
 		version = in.Record.Entry
-	case HandlerHook, HandlerErase, HandlerFilter, HandlerConnector:
+	case HandlerHook, HandlerErase, HandlerFilter, HandlerConnector, HandlerSelfTest:
 	}
 	if in.Handler.Kind == HandlerFilter {
 		version = uint64(in.Slot.Unix())

@@ -330,7 +330,7 @@ func (s *Server) promotePlugin(ctx context.Context, in *changeInput) (*pluginOut
 			return nil, err
 		}
 	}
-	p, err := s.opt.Plugins.Promote(ctx, in.Name, PluginOrder{By: body.By, Force: body.Force})
+	p, err := s.opt.Plugins.Promote(ctx, in.Name, PluginOrder(body))
 	return s.plugin(in.Name, &p, err)
 }
 
