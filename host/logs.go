@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,6 +26,7 @@ const (
 // logs turns what one call of a guest writes into log lines, up to a number of bytes.
 type logs struct {
 	stdout, stderr []byte // the beginnings of lines that have not ended
+	dying          bool   // stderr holds what the guest dies of, and then where: one line, to its end
 	tail           []byte // the end of stderr
 	left           int    // bytes that may still be written
 	dropped        int    // bytes that were not
@@ -32,7 +34,7 @@ type logs struct {
 
 func (l *logs) begin(limit int) {
 	l.stdout, l.stderr, l.tail = l.stdout[:0], l.stderr[:0], l.tail[:0]
-	l.left, l.dropped = limit, 0
+	l.left, l.dropped, l.dying = limit, 0, false
 }
 
 // end writes the lines that have no end, and says what was dropped.
@@ -60,6 +62,10 @@ func (l *logs) write(i *instance, level slog.Level, text []byte) {
 		l.keepTail(text)
 	}
 	for len(text) > 0 && l.left > 0 {
+		if l.dying && line == &l.stderr {
+			*line = append(*line, text[:min(len(text), max(0, maxTold-len(*line)))]...)
+			return
+		}
 		room := text[:min(len(text), maxLine-len(*line))]
 		end := bytes.IndexByte(room, '\n')
 		if end < 0 {
@@ -68,7 +74,7 @@ func (l *logs) write(i *instance, level slog.Level, text []byte) {
 			if len(*line) < maxLine {
 				break
 			}
-			l.flush(i, level, line)
+			l.close(i, level, line)
 			continue
 		}
 		*line = append(*line, room[:end]...)
@@ -76,10 +82,23 @@ func (l *logs) write(i *instance, level slog.Level, text []byte) {
 		if len(*line) == 0 {
 			l.left -= min(l.left, lineCost) // an empty line is not written and yet work
 		}
-		l.flush(i, level, line)
+		l.close(i, level, line)
 	}
 	l.dropped += len(text)
 }
+
+// close writes a line that has ended, unless it says what the guest dies of: then what follows belongs to it.
+func (l *logs) close(i *instance, level slog.Level, line *[]byte) {
+	if line == &l.stderr && slices.ContainsFunc(deaths, func(marker string) bool { return bytes.HasPrefix(*line, []byte(marker)) }) {
+		l.dying = true
+		*line = append((*line)[:min(len(*line), maxTold)], '\n')
+		return
+	}
+	l.flush(i, level, line)
+}
+
+// deaths are what the lines begin with by which the runtimes of languages say what a program dies of.
+var deaths = []string{"panic: ", "fatal error: ", "thread '"} //nolint:gochecknoglobals // it is never changed
 
 func (l *logs) keepTail(text []byte) {
 	text = text[max(0, len(text)-maxTail):]
@@ -93,7 +112,7 @@ func (l *logs) keepTail(text []byte) {
 // at length, where; so it begins at the last line that says of what, if there is one, and else keeps the end.
 func (l *logs) lastWords() string {
 	text := strings.TrimSpace(strings.ToValidUTF8(string(l.tail), "\uFFFD"))
-	for _, marker := range []string{"panic: ", "fatal error: ", "thread '"} {
+	for _, marker := range deaths {
 		if at := strings.LastIndex("\n"+text, "\n"+marker); at >= 0 {
 			return cutText(text[at:], maxTold)
 		}
@@ -102,7 +121,7 @@ func (l *logs) lastWords() string {
 }
 
 func (l *logs) flush(i *instance, level slog.Level, line *[]byte) {
-	if text := bytes.TrimRight(*line, "\r"); len(text) > 0 {
+	if text := bytes.TrimRight(*line, "\r\n"); len(text) > 0 {
 		l.text(i, level, text)
 	}
 	*line = (*line)[:0]

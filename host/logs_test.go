@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +69,56 @@ func TestLinesSurviveWhatGoesWrong(t *testing.T) {
 		})
 	}
 	out := serveGoGuest(t).invoke("mood", "asked", `{"do":"panic"}`)
-	if len(out.Logs) == 0 || out.Logs[0].Level != 8 || out.Logs[0].Text != "panic: the cat is out" {
-		t.Errorf("lines %+v; want what a Go guest wrote to stderr", out.Logs)
+	if len(out.Logs) != 1 || out.Logs[0].Level != 8 || !strings.HasPrefix(out.Logs[0].Text, "panic: the cat is out\n\ngoroutine ") ||
+		!strings.Contains(out.Logs[0].Text, "main.invoke") || len(out.Logs[0].Text) > maxTold {
+		t.Errorf("lines %+v; want one with the panic and its trace", out.Logs)
+	}
+}
+
+// TestAPanicIsOneLine has guests write what a runtime writes as it dies, whole and in pieces; what they wrote before and what they
+// write to stdout are lines of their own.
+func TestAPanicIsOneLine(t *testing.T) {
+	trace := strings.Repeat("\tmain.go:7\n", 1000)
+	for name, test := range map[string]struct {
+		stderr []string
+		want   []string
+	}{
+		"whole":     {[]string{"hm\npanic: out\n\ngoroutine 1:\n\tmain.go:7\n"}, []string{"hm", "panic: out\n\ngoroutine 1:\n\tmain.go:7"}},
+		"in pieces": {[]string{"pan", "ic: o", "ut\n", "\ngoroutine 1:", "\n"}, []string{"panic: out\n\ngoroutine 1:"}},
+		"no end":    {[]string{"fatal error: out"}, []string{"fatal error: out"}},
+		"long":      {[]string{"thread 'main' panicked\n", trace, trace}, []string{("thread 'main' panicked\n" + trace)[:maxTold]}},
+		"long at once": {
+			[]string{"panic: " + strings.Repeat("x", 2*maxLine) + "\n", trace}, []string{"panic: " + strings.Repeat("x", maxTold-len("panic: "))},
+		},
+		"no panic": {[]string{"a panic: b\nc\n"}, []string{"a panic: b", "c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := serveGuest(t, guest{manifest: door, invoke: code(i32(3))})
+			in := r.invocation("door", "closed", `{}`)
+			pool := in.Handler.Invoker.(*invoker).module.pool
+			i, err := pool.take(t.Context(), pool.runs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.put(i, pool.runs)
+			for range 2 { // the next call knows nothing of the last
+				var out runtime.Outcome
+				i.call = call{phase: phaseInvoke, in: in, out: &out}
+				i.logs.begin(64 << 10)
+				for _, text := range test.stderr {
+					i.logs.write(i, slog.LevelError, []byte(text))
+				}
+				i.logs.end(i)
+				i.call = call{}
+				var got []string
+				for _, line := range out.Logs {
+					got = append(got, line.Text)
+				}
+				if !slices.Equal(got, test.want) {
+					t.Errorf("%d lines %.200q; want %.200q", len(got), got, test.want)
+				}
+			}
+		})
 	}
 }
 
