@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +61,8 @@ func erratic(destinations ...string) runtimetest.Func {
 
 // modelGraph is the workflow of the model: two statuses with steps, one that waits for a callback or a timeout, one that does
 // both, and an end.
-func modelGraph(hooks *atomic.Int64) *runtime.Workflow {
+func modelGraph() *runtime.Workflow {
 	hook := func(_ context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
-		hooks.Add(1)
 		if out.Kind = runtime.OutcomeDone; chance(in, 3) == 0 {
 			out.Kind, out.Reason = runtime.OutcomeError, "no answer"
 		}
@@ -105,9 +103,8 @@ type model struct {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var hooks atomic.Int64
 			m := &model{
-				t: t, rt: rt, store: runtimetest.NewMemStore(rapid.IntRange(1, 3).Draw(rt, "shards")), graph: modelGraph(&hooks),
+				t: t, rt: rt, store: runtimetest.NewMemStore(rapid.IntRange(1, 3).Draw(rt, "shards")), graph: modelGraph(),
 				runs: map[runtime.RunID]string{}, latest: map[string]runtime.RunID{},
 				versions: map[runtime.RunID]map[uint64]runtime.RunState{}, calls: map[runtime.CallbackID]bool{},
 			}
@@ -121,7 +118,7 @@ func TestModel(t *testing.T) {
 			}
 			m.store = crash(t, m.engine, m.store)
 			m.start()
-			elapse(time.Minute)
+			elapse(time.Hour)
 			synctest.Wait()
 			m.check()
 		})
@@ -306,6 +303,30 @@ func (m *model) checkRun(rec *runtime.Record, events []uint64) {
 		}
 	}
 	m.checkAcknowledged(rec, lines, handled)
+	m.checkWaits(rec)
+}
+
+// checkWaits wants whatever can be done of a run to be done, and what is left to have a time: work that was lost would wait for ever.
+func (m *model) checkWaits(rec *runtime.Record) {
+	now := time.Now()
+	switch {
+	case rec.Ready():
+		m.t.Errorf("run %s is ready and nothing does it: %+v", rec.RunID, rec)
+	case rec.State == runtime.Paused && rec.Pause == runtime.PausedByError && !rec.ResumeAt.After(now):
+		m.t.Errorf("run %s was to be resumed at %s: %+v", rec.RunID, rec.ResumeAt, rec)
+	case rec.State == runtime.RequestedDataDeleted:
+		m.t.Errorf("run %s is not erased", rec.RunID)
+	}
+	if rec.State == runtime.Initiated || rec.State == runtime.Running {
+		if !rec.NotBefore.IsZero() && !rec.NotBefore.After(now) {
+			m.t.Errorf("run %s was to go on at %s: %+v", rec.RunID, rec.NotBefore, rec)
+		}
+		for i := range rec.Pending {
+			if p := &rec.Pending[i]; !p.Due.After(now) {
+				m.t.Errorf("run %s: %s, due at %s, waits", rec.RunID, p.Name, p.Due)
+			}
+		}
+	}
 }
 
 // retried reports whether a later line tells of the callback too: the earlier one was an attempt.
