@@ -303,11 +303,11 @@ func (m *model) checkRun(rec *runtime.Record, events []uint64) {
 		}
 	}
 	m.checkAcknowledged(rec, lines, handled)
-	m.checkWaits(rec)
+	m.checkWaits(rec, lines)
 }
 
 // checkWaits wants whatever can be done of a run to be done, and what is left to have a time: work that was lost would wait for ever.
-func (m *model) checkWaits(rec *runtime.Record) {
+func (m *model) checkWaits(rec *runtime.Record, lines []runtime.HistoryEntry) {
 	now := time.Now()
 	switch {
 	case rec.Ready():
@@ -326,6 +326,24 @@ func (m *model) checkWaits(rec *runtime.Record) {
 				m.t.Errorf("run %s: %s, due at %s, waits", rec.RunID, p.Name, p.Due)
 			}
 		}
+	}
+	old, events, told, state := 0, 0, 0, runtime.Initiated
+	for i := range lines {
+		h := &lines[i]
+		if h.Line == 0 && h.State != state {
+			if state = h.State; state == runtime.Paused || state == runtime.Completed {
+				if events++; now.Sub(h.Time) > 30*time.Minute { // long enough for a hook that fails
+					old++
+				}
+			}
+		}
+		if h.Cause == runtime.CauseHook && !h.Failed {
+			told++
+		}
+	}
+	if told < old || told > events {
+		m.t.Errorf("run %s was paused and completed %d times, %d of them long ago, and its hooks told of %d:\n%s",
+			rec.RunID, events, old, told, history(m.t, m.engine, rec.RunID))
 	}
 }
 
