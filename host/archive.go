@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/wfrt/wfrt/host/signature"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -40,13 +42,14 @@ func (m memoryDocuments) SetDocument(name string, value []byte) error {
 	return nil
 }
 
-// archive keeps the bytes of modules by their digest, so that a rollback and a pinned run need no file from anyone: in a
-// directory, one file "<digest>.wasm" for each, or in memory.
+// archive keeps the bytes of modules by their digest, and their signatures, so that a rollback and a pinned run need no file from
+// anyone: in a directory, one file "<digest>.wasm" for each and "<digest>.wasm.minisig" beside it, or in memory.
 type archive struct {
 	dir string // "": in memory
 
-	mu     sync.Mutex
-	memory map[runtime.Digest][]byte // guarded by mu
+	mu         sync.Mutex
+	memory     map[runtime.Digest][]byte // guarded by mu
+	signatures map[runtime.Digest][]byte // guarded by mu
 }
 
 func (a *archive) path(d runtime.Digest) string { return filepath.Join(a.dir, d.String()+extension) }
@@ -68,14 +71,60 @@ func (a *archive) put(d runtime.Digest, raw []byte) error {
 	if err := os.MkdirAll(a.dir, 0o750); err != nil {
 		return fmt.Errorf("host: keep a module: %w", err)
 	}
-	if err := a.write(d, raw); err != nil {
+	if err := a.write(a.path(d), raw); err != nil {
 		return fmt.Errorf("host: keep a module in %s: %w", a.dir, err)
 	}
 	return nil
 }
 
+// sign keeps the signature of a digest, in the place of the one before; it is durable on return. An empty one is none, and
+// changes nothing.
+func (a *archive) sign(d runtime.Digest, sig []byte) error {
+	if before, err := a.signature(d); len(sig) == 0 || err == nil && bytes.Equal(before, sig) {
+		return nil
+	}
+	if a.dir == "" {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.signatures == nil {
+			a.signatures = make(map[runtime.Digest][]byte)
+		}
+		a.signatures[d] = bytes.Clone(sig)
+		return nil
+	}
+	if err := a.write(a.path(d)+signature.Extension, sig); err != nil {
+		return fmt.Errorf("host: keep the signature of a module in %s: %w", a.dir, err)
+	}
+	return nil
+}
+
+// signature returns the signature of a digest; nil when there is none.
+func (a *archive) signature(d runtime.Digest) ([]byte, error) {
+	if a.dir == "" {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.signatures[d], nil
+	}
+	return readSignature(a.path(d))
+}
+
+// verify returns why the module of a digest is not to be trusted, or nil. raw is what is kept of it.
+func (a *archive) verify(d runtime.Digest, raw []byte, keys []signature.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	sig, err := a.signature(d)
+	if err == nil {
+		err = signature.Verify(raw, sig, keys)
+	}
+	if err != nil && a.dir != "" {
+		err = fmt.Errorf("%w; sign it where it is kept, minisign -Sm %s, or deploy it again with a signature", err, a.path(d))
+	}
+	return err
+}
+
 // write writes under another name, syncs, renames and syncs the directory: after a loss of power the file is whole or not there.
-func (a *archive) write(d runtime.Digest, raw []byte) (err error) {
+func (a *archive) write(path string, raw []byte) (err error) {
 	f, err := os.CreateTemp(a.dir, ".new-*")
 	if err != nil {
 		return err
@@ -92,7 +141,7 @@ func (a *archive) write(d runtime.Digest, raw []byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), a.path(d)); err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	dir, err := os.Open(a.dir)
@@ -131,6 +180,7 @@ func (a *archive) sweep(keep map[runtime.Digest]bool) error {
 		for d := range a.memory {
 			if !keep[d] {
 				delete(a.memory, d)
+				delete(a.signatures, d)
 			}
 		}
 		return nil
@@ -140,7 +190,7 @@ func (a *archive) sweep(keep map[runtime.Digest]bool) error {
 		return nil
 	}
 	for _, e := range entries {
-		stem, ours := strings.CutSuffix(e.Name(), extension)
+		stem, ours := strings.CutSuffix(strings.TrimSuffix(e.Name(), signature.Extension), extension)
 		d, bad := runtime.ParseDigest(stem)
 		if left := strings.HasPrefix(e.Name(), ".new-"); left || ours && bad == nil && !keep[d] {
 			err = errors.Join(err, os.Remove(filepath.Join(a.dir, e.Name())))

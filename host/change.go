@@ -93,10 +93,14 @@ func (h *Host) readLedger() (*ledger, error) {
 	return decodeLedger(raw)
 }
 
-// restore loads a module from the archive. It has passed every test before, and its own test is not asked again.
+// restore loads a module from the archive. It has passed every test before, and its own test is not asked again; whether who
+// signed it is still trusted is.
 func (h *Host) restore(ctx context.Context, p partOf) (*module, error) {
 	raw, err := h.archive.get(p.Digest)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.archive.verify(p.Digest, raw, h.tuned.Load().TrustedKeys); err != nil {
 		return nil, err
 	}
 	m, err := h.build(ctx, &source{file: p.Plugin + extension, raw: raw, digest: sha256.Sum256(raw)})
@@ -273,7 +277,7 @@ func (h *Host) install(next *ledger, leaving []runtime.Queue, added ...*module) 
 		if m.raw == nil {
 			continue
 		}
-		if err := h.archive.put(m.digest, m.raw); err != nil {
+		if err := errors.Join(h.archive.put(m.digest, m.raw), h.archive.sign(m.digest, m.signature)); err != nil {
 			return err
 		}
 	}
@@ -330,7 +334,7 @@ func (h *Host) adopt(next *ledger, available map[partOf]*module, made definition
 	}
 	wanted := next.loaded()
 	for key, m := range available {
-		m.raw = nil
+		m.raw, m.signature = nil, nil
 		if !wanted[key] {
 			h.retire(m)
 			delete(available, key)

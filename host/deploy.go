@@ -84,9 +84,12 @@ func (h *Host) Deploy(ctx context.Context, d *Deployment) (Plugin, error) {
 	e := h.ledger.clone().entry(d.Plugin)
 	h.mu.Unlock()
 	digest := runtime.Digest(sha256.Sum256(d.Module))
+	if err := h.trusted(d); err != nil {
+		return Plugin{}, h.refuse(file, err)
+	}
 	switch {
 	case d.Canary == 0 && e.Active.Digest == digest && h.loaded(d.Plugin, digest) != nil:
-		return h.view(file), nil
+		return h.view(file), h.archive.sign(digest, d.Signature)
 	case d.Canary > 0 && e.Active == (activation{}):
 		return Plugin{}, &runtime.InvalidError{Field: "canary", Cause: "needs a version that serves beside it; deploy without it"}
 	case d.Canary > 0 && e.Active.Digest == digest:
@@ -116,6 +119,18 @@ func checkDeployment(d *Deployment) error {
 	return nil
 }
 
+// trusted returns why the module of a deployment is not to be trusted, or nil.
+func (h *Host) trusted(d *Deployment) error {
+	if len(d.Signature) > signature.MaxBytes {
+		return fmt.Errorf("%w: it has %d bytes", signature.ErrMalformed, len(d.Signature))
+	}
+	err := signature.Verify(d.Module, d.Signature, h.tuned.Load().TrustedKeys)
+	if err != nil {
+		err = fmt.Errorf("%w; sign it with a trusted key, minisign -Sm %s%s, and send the signature with it", err, d.Plugin, extension)
+	}
+	return err
+}
+
 // loaded returns a module of a plugin that is in the catalog, or nil.
 func (h *Host) loaded(plugin string, d runtime.Digest) *module {
 	h.mu.Lock()
@@ -126,19 +141,14 @@ func (h *Host) loaded(plugin string, d runtime.Digest) *module {
 // deployed makes the module of a deployment ready, unless it is in the catalog already.
 func (h *Host) deployed(ctx context.Context, d *Deployment, digest runtime.Digest) (*module, error) {
 	if m := h.loaded(d.Plugin, digest); m != nil {
-		return m, nil
+		return m, h.archive.sign(digest, d.Signature)
 	}
-	src := &source{file: d.Plugin + extension, raw: d.Module, digest: digest}
+	src := &source{file: d.Plugin + extension, raw: d.Module, digest: digest, signature: d.Signature}
 	if limit := h.options.override(d.Plugin).Limits.ModuleBytes; int64(len(d.Module)) > limit {
 		return nil, fmt.Errorf("it has %d bytes; the limit is %d: build it smaller, or raise plugins.limits", len(d.Module), limit)
 	}
 	if err := checkSections(d.Module); err != nil {
 		return nil, err
-	}
-	if keys := h.tuned.Load().TrustedKeys; len(keys) > 0 {
-		if err := signature.Verify(d.Module, d.Signature, keys); err != nil {
-			return nil, fmt.Errorf("%w; sign it with a trusted key, minisign -Sm %s, and send the signature with it", err, src.file)
-		}
 	}
 	h.mu.Lock()
 	of := h.plugin(src.file).totals
@@ -354,10 +364,14 @@ func (h *Host) known(ctx context.Context, plugin string) (*entry, error) {
 	return e, nil
 }
 
-// again returns the module of a version, from the catalog or the archive.
+// again returns the module of a version, from the catalog or the archive, when it is kept with a signature that is trusted now.
 func (h *Host) again(ctx context.Context, plugin string, d runtime.Digest) (*module, error) {
 	if m := h.loaded(plugin, d); m != nil {
-		return m, nil
+		raw, err := h.archive.get(d)
+		if err == nil {
+			err = h.archive.verify(d, raw, h.tuned.Load().TrustedKeys)
+		}
+		return m, err
 	}
 	return h.restore(ctx, partOf{plugin, d})
 }

@@ -29,6 +29,7 @@ type module struct {
 	size         int64
 	manifest     *abi.Manifest
 	raw          []byte // of the file, until it is in the archive
+	signature    []byte // of raw, until it is in the archive
 	meter        PluginMeter
 	initialized  int64 // bytes of memory of the first instance, when it had told its manifest
 	limits       Limits

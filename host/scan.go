@@ -111,6 +111,9 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	if err == nil {
 		err = src.verify(path, h.tuned.Load().TrustedKeys)
 	}
+	if err == nil && serving != nil && serving.digest == src.digest { // it may have been signed anew
+		err = h.archive.sign(src.digest, src.signature)
+	}
 	if err == nil {
 		tried = src.digest
 		switch {
@@ -153,7 +156,7 @@ func (h *Host) prepare(ctx context.Context, src *source, of *totals) (*module, e
 		m.freeWhenDrained()
 		return nil, err
 	}
-	m.totals, m.raw = of, src.raw
+	m.totals, m.raw, m.signature = of, src.raw, src.signature
 	return m, nil
 }
 

@@ -20,6 +20,8 @@ type source struct {
 	file   string // the file's name without its directory
 	raw    []byte
 	digest runtime.Digest
+
+	signature []byte // of raw; nil: there is none, or nobody asks
 }
 
 // stamp tells one state of a file, and of the signature beside it, from another without reading it: by its size, its time, and
@@ -103,7 +105,7 @@ func (s *source) verify(path string, keys []signature.Key) error {
 	}
 	sig, err := readSignature(path)
 	if err == nil {
-		err = signature.Verify(s.raw, sig, keys)
+		s.signature, err = sig, signature.Verify(s.raw, sig, keys)
 	}
 	if err != nil {
 		return fmt.Errorf("%w; sign it with a trusted key, minisign -Sm %s, and put %[2]s%s beside it", err, s.file, signature.Extension)

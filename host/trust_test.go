@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,5 +217,91 @@ func TestTuneMakesANewCatalogWithTheNewDefaults(t *testing.T) {
 	r.load()
 	if len(catalogs) != 0 {
 		t.Error("nothing has changed, and there is a new catalog")
+	}
+}
+
+// TestARevokedKeyBringsNothingBack: neither a rollback nor a promotion, a deployment or a restart, though the module is loaded or
+// kept. Signed anew, it comes back.
+func TestARevokedKeyBringsNothingBack(t *testing.T) {
+	old, now := newSigner(t), newSigner(t)
+	for name, archive := range map[string]string{"on disk": t.TempDir(), "in memory": ""} {
+		t.Run(name, func(t *testing.T) {
+			same := kept(t)
+			place := func(o *Options) { o.ArchiveDir = archive }
+			r := newRig(t, same, place, trusting(old.key, now.key))
+			signed := func(by signer, n int, canary float64) func(*Deployment) {
+				return func(d *Deployment) { d.Signature, d.Canary = by.sign(generation(n)), canary }
+			}
+			r.deploy("door", generation(1), signed(old, 1, 0))
+			first := r.plugin("door").Digest
+			r.deploy("door", generation(2), signed(now, 2, 0))
+			r.deploy("door", generation(3), signed(old, 3, 0.5))
+			if err := r.Tune(Options{TrustedKeys: []signature.Key{now.key}}); err != nil {
+				t.Fatal(err)
+			}
+			ctx := context.Background()
+			refused := func(what string, _ Plugin, err error) {
+				t.Helper()
+				var refusal *RefusedError
+				if !errors.As(err, &refusal) || !errors.Is(err, signature.ErrUntrusted) && !errors.Is(err, signature.ErrUnsigned) {
+					t.Errorf("%s: %v; want it refused, as the key is not trusted", what, err)
+				}
+				if p := r.plugin("door"); p.Version != "0002" || p.Canary == nil {
+					t.Errorf("%s: %+v; want nothing changed", what, p)
+				}
+			}
+			p, err := r.Promote(ctx, "door", Order{})
+			refused("promote", p, err)
+			p, err = r.Rollback(ctx, "door", first, Order{})
+			refused("rollback", p, err)
+			p, err = r.Deploy(ctx, &Deployment{Plugin: "door", Module: generation(3), Signature: old.sign(generation(3))})
+			refused("deploy what is on trial", p, err)
+			p, err = r.Deploy(ctx, &Deployment{Plugin: "door", Module: generation(2)})
+			refused("deploy what serves, unsigned", p, err)
+
+			r.deploy("door", generation(3), signed(now, 3, 0.5)) // the canary, signed anew
+			if _, err := r.Promote(ctx, "door", Order{}); err != nil {
+				t.Errorf("the canary, signed anew: %v", err)
+			}
+			if _, err := r.Rollback(ctx, "door", "", Order{}); err != nil {
+				t.Errorf("back to what was signed by a trusted key: %v", err)
+			}
+			if archive == "" {
+				return
+			}
+			if err := r.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			r = newRig(t, same, place, trusting(old.key))
+			r.load()
+			if len(r.Catalog().Names()) != 0 {
+				t.Errorf("after a restart without its key, %v serve", r.Catalog().Names())
+			}
+			wantPieces(t, r.plugin("door").Error, "key "+now.key.ID()+" signed it", "minisign -Sm "+archive)
+		})
+	}
+}
+
+// TestAServingModuleCanBeSignedAnew by a file beside it, and then outlives the key that signed it first.
+func TestAServingModuleCanBeSignedAnew(t *testing.T) {
+	old, now := newSigner(t), newSigner(t)
+	same := kept(t)
+	r := newRig(t, same, trusting(old.key, now.key))
+	r.put("door.wasm", generation(1))
+	r.put("door.wasm.minisig", old.sign(generation(1)))
+	r.load()
+	r.put("door.wasm.minisig", now.sign(generation(1)))
+	r.load()
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r = newRig(t, same, trusting(now.key))
+	r.load()
+	r.serves("door")
+	if err := r.Remove(context.Background(), "door", Order{}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(r.options.ArchiveDir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v are kept of a plugin that was removed", left, err)
 	}
 }

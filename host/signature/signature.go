@@ -55,10 +55,10 @@ func (k Key) String() string { return k.public.String() }
 //
 //   - a file of the plugins directory that is new or has changed (Host.Load), or that is only looked at (Host.Check)
 //   - an upload, before it is put into the store of modules; the signature is stored beside the module
-//   - a module that is taken out of the store because somebody asks for it (a rollback, the promotion of a canary), with the
-//     signature stored beside it: a key that is no longer trusted brings nothing back
+//   - a module that is taken out of the store, at a start, a rollback or the promotion of a canary, with the signature stored
+//     beside it: a key that is no longer trusted brings nothing back
 //
-// A module that already serves, also after a restart, was verified when it came and is not verified again.
+// A module that serves goes on until the server ends, whatever is trusted meanwhile.
 func Verify(raw, sig []byte, keys []Key) error {
 	switch {
 	case len(keys) == 0:
