@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -96,6 +97,7 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	}
 	checkOrders(t, c)
 	checkCharges(t, service)
+	checkReport(t, c)
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
@@ -175,6 +177,43 @@ func checkCharges(t *testing.T, service *payments.Service) {
 	t.Logf("%d requests for %d charges", done.Requests, done.Charges)
 }
 
+// checkReport wants the report to be told of each order once. The orders tell it after they have ended; should the day end meanwhile,
+// there are two.
+func checkReport(t *testing.T, c *client.Client) {
+	t.Helper()
+	type report struct {
+		Orders      int `json:"orders"`
+		Shipped     int `json:"shipped"`
+		Backordered int `json:"backordered"`
+		TotalCents  int `json:"total_cents"`
+	}
+	told := errors.New("the report is told of all orders")
+	var sum report
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := c.Events(ctx, &client.EventQuery{Follow: true, Workflows: []string{"report"}}, func(*client.Event) error {
+		page, err := c.Runs(ctx, url.Values{"workflow": {"report"}})
+		if err != nil {
+			return err
+		}
+		sum = report{}
+		for i := range page.Runs {
+			var r report
+			if err := json.Unmarshal(page.Runs[i].Object, &r); err != nil {
+				return err
+			}
+			sum = report{sum.Orders + r.Orders, sum.Shipped + r.Shipped, sum.Backordered + r.Backordered, sum.TotalCents + r.TotalCents}
+		}
+		if sum.Orders >= orders {
+			return told
+		}
+		return nil
+	})
+	if want := (report{orders, ordersShipped, ordersBack, ordersInCents}); !errors.Is(err, told) || sum != want {
+		t.Errorf("the report says %+v, want %+v: %v", sum, want, err)
+	}
+}
+
 // checkHistory wants every version once, and no attempt that failed for another reason than the kills.
 func checkHistory(t *testing.T, c *client.Client, run *httpapi.Run) {
 	t.Helper()
@@ -187,7 +226,7 @@ func checkHistory(t *testing.T, c *client.Client, run *httpapi.Run) {
 		switch {
 		case e.Line == 0:
 			statuses = append(statuses, e.Status)
-		case !strings.Contains(e.Reason, "stopped without warning"):
+		case e.Failed && !strings.Contains(e.Reason, "stopped without warning"):
 			t.Errorf("order %s: %+v", run.ForeignID, e)
 		}
 	}

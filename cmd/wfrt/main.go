@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 func main() {
@@ -21,6 +23,8 @@ type streams struct {
 	in  io.Reader
 	out io.Writer // what was asked for
 	err io.Writer // progress, errors and hints
+
+	disk vfs.FS // where a server's store lies; nil: on the machine's. Tests give one that fails
 }
 
 // run executes one command and returns the exit code of the process.

@@ -24,7 +24,7 @@ import (
 
 // TestMain makes this test binary the command wfrt of the scripts, and of the servers that tests start.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"wfrt": main})
+	testscript.Main(m, map[string]func(){"wfrt": main, failingDisk: onFailingDisk})
 }
 
 func TestScripts(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/wfrt/wfrt/internal/httpapi"
 	"github.com/wfrt/wfrt/internal/telemetry"
 	"github.com/wfrt/wfrt/pebblestore"
+	"github.com/wfrt/wfrt/runtime"
 )
 
 const defaultConfig = "config.yaml"
@@ -78,7 +79,7 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 	}
 	v := buildVersions()
 	err = serve.Run(ctx, serve.Options{
-		Config: cfg, Level: level, Load: load, Logger: logger, Reload: reload,
+		Config: cfg, FS: a.disk, Level: level, Load: load, Logger: logger, Reload: reload,
 		Version: httpapi.Version{Version: v.Version, Commit: v.Revision, Go: v.Go},
 		Ready: func(ready serve.Ready) {
 			if err := a.banner(&cfg, &ready); err != nil {
@@ -97,6 +98,12 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 		return &failure{
 			exitFailure, fmt.Errorf("the address %s is in use", cfg.Server.Listen),
 			"stop what uses it (is another wfrt serving?), or take another with --listen; port 0 takes a free one",
+		}
+	}
+	if errors.Is(err, runtime.ErrStoreFailed) {
+		return &failure{
+			exitFailure, err, "see whether the disk of " + cfg.DataDir + " is full or failing, and start again: " +
+				"what was acknowledged is there, and what was not may be repeated under its idempotency key",
 		}
 	}
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 // server is a `wfrt serve` of its own process. The zero server is not running.
 type server struct {
+	command string // that serves; "": wfrt
 	address string // http://127.0.0.1:12345
 	process *exec.Cmd
 	ended   chan struct{} // closed when the log has ended
@@ -34,7 +36,7 @@ func (s *server) start(dir string, env []string, args ...string) error {
 	s.added = sync.NewCond(&s.mu)
 	s.ended, s.over, s.log = make(chan struct{}), false, nil
 	args = append([]string{"serve", "--output", "json", "--listen", "127.0.0.1:0"}, args...)
-	s.process = exec.Command("wfrt", args...)
+	s.process = exec.Command(cmp.Or(s.command, "wfrt"), args...)
 	s.process.Dir, s.process.Env = dir, env
 	out, err := s.process.StdoutPipe()
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/backup"
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
 	"github.com/wfrt/wfrt/host"
@@ -25,6 +27,7 @@ import (
 // Options says what to serve.
 type Options struct {
 	Config  config.Config
+	FS      vfs.FS                        // of the store; nil: the machine's
 	Level   *slog.LevelVar                // of the Logger; a reload sets it
 	Load    func() (config.Config, error) // loads the configuration once more; its Faults are logged
 	Logger  *slog.Logger
@@ -189,7 +192,7 @@ func closeTracing(ctx context.Context, opt Options, tracing *telemetry.Tracing) 
 func openStore(opt Options, metrics *telemetry.Metrics) (*pebblestore.Store, error) {
 	cfg := &opt.Config
 	store, err := pebblestore.Open(pebblestore.Options{
-		CacheBytes: int64(cfg.Store.CacheBytes), Dir: filepath.Join(cfg.DataDir, "store"), Logger: opt.Logger, Meter: metrics, Shards: cfg.Store.Shards,
+		CacheBytes: int64(cfg.Store.CacheBytes), Dir: filepath.Join(cfg.DataDir, "store"), FS: opt.FS, Logger: opt.Logger, Meter: metrics, Shards: cfg.Store.Shards,
 	})
 	if err != nil {
 		return nil, err
