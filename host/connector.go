@@ -15,7 +15,7 @@ import (
 // messageInput returns the inputs that tell of a message.
 func (i *instance) messageInput(field abi.Field) ([]byte, bool) {
 	in, m := i.call.in, i.call.in.Message
-	switch field { //nolint:exhaustive // the inputs of a connector's function
+	switch field {
 	case abi.FieldTopic:
 		return i.text(m.Topic), true
 	case abi.FieldPartition:

@@ -150,7 +150,7 @@ func fieldWrite(i *instance, guest api.Module, stack []uint64) {
 		i.tooLong(field, size, limit)
 	}
 	value := i.view(guest, "field_write", ptr, size)
-	switch field { //nolint:exhaustive // outputLimit knows only these
+	switch field {
 	case abi.FieldNewObject:
 		c.out.Object, c.newObject = append(c.out.Object[:0], value...), true
 	case abi.FieldNewStatus:
@@ -183,7 +183,7 @@ func (i *instance) outputLimit(field abi.Field) (int, bool) {
 	case phaseManifest:
 		return limits.ManifestBytes, field == abi.FieldManifest
 	case phaseInvoke:
-		switch field { //nolint:exhaustive // the outputs of an invocation
+		switch field {
 		case abi.FieldNewObject:
 			return limits.ObjectBytes, true
 		case abi.FieldNewStatus:

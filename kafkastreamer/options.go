@@ -182,7 +182,7 @@ func (s *SASL) secret() (string, error) {
 }
 
 func readSecret(file string) (string, error) {
-	content, err := os.ReadFile(file)
+	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
 		return "", fmt.Errorf("a secret of Kafka: %w", err)
 	}

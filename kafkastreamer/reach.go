@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,7 @@ var _ kgo.HookBrokerConnect = (*reach)(nil)
 func (r *reach) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err, r.broker = err, net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
+	r.err, r.broker = err, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
 // fault returns why the broker that was tried last was not reached; nil when it was.

@@ -477,7 +477,8 @@ func FuzzValues(f *testing.F) {
 		Handler: "step/h", Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "t"}, {}},
 	}))
 	for _, task := range []runtime.Task{
-		{Attempt: 1, On: 2, Record: &r}, {Intent: &runtime.Intent{Workflow: "w", Object: r.Object}},
+		{Attempt: 1, On: 2, Record: &r},
+		{Intent: &runtime.Intent{Workflow: "w", Object: r.Object}},
 		{Intent: &runtime.Intent{Kind: runtime.IntentCallback, Workflow: "w", Status: "s", Object: r.Object}},
 	} {
 		head, object := appendTaskHead(nil, &task)

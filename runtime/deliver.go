@@ -52,7 +52,7 @@ func (c *connector) do(p *partition, it *item) bool {
 			e.opt.Logger.Warn("a message is refused and tried again", "connector", c.Name, "topic", m.Topic, "partition", m.Partition,
 				"offset", m.Offset, "error", err)
 		}
-		if !e.pause(p.draining, wait) && !(c.worthWaiting(p, m.Offset) && e.pause(p.ctx, wait)) {
+		if !e.pause(p.draining, wait) && (!c.worthWaiting(p, m.Offset) || !e.pause(p.ctx, wait)) {
 			return false
 		}
 	}

@@ -117,7 +117,7 @@ func orderMessages(t *testing.T) []*kgo.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	var all []*kgo.Record
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var order struct {

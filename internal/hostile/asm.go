@@ -54,7 +54,6 @@ var (
 func number(v int32) []byte       { return append([]byte{0x41}, sleb(int64(v))...) }
 func call(fn int) []byte          { return append([]byte{0x10}, uleb(uint64(fn))...) }
 func get(local byte) []byte       { return []byte{0x20, local} }
-func set(local byte) []byte       { return []byte{0x21, local} }
 func code(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
 func uleb(v uint64) []byte { return binary.AppendUvarint(nil, v) }
@@ -75,6 +74,7 @@ func section(id byte, b []byte) []byte { return slices.Concat([]byte{id}, uleb(u
 func vector(items ...[]byte) []byte {
 	return append(uleb(uint64(len(items))), slices.Concat(items...)...)
 }
+
 func export(n string, index int) []byte {
 	return slices.Concat(text(n), []byte{0}, uleb(uint64(index)))
 }

@@ -255,7 +255,7 @@ func findLibs() (string, error) {
 	return dir, nil
 }
 
-var portsTaken sync.Mutex //nolint:gochecknoglobals // two brokers of one process must not be given the same free port
+var portsTaken sync.Mutex // two brokers of one process must not be given the same free port
 
 // freePorts returns two ports to listen on.
 func freePorts(first int) ([2]int, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestSource(t *testing.T, stream func(t *testing.T) Stream) {
 		{"members share the partitions and give them up", testSourceRebalance},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &sourceTest{T: t, Stream: stream(t), topic: "topic-" + fmt.Sprint(time.Now().UnixNano())}
+			s := &sourceTest{T: t, Stream: stream(t), topic: "topic-" + strconv.FormatInt(time.Now().UnixNano(), 10)}
 			s.Topic(t, s.topic, 3)
 			c.test(s)
 		})
@@ -184,7 +185,7 @@ func (m *member) commit() {
 func (s *sourceTest) fill(from, upTo int) {
 	s.Helper()
 	for i := from; i < upTo; i++ {
-		s.Produce(s.T, s.topic, int32(i%3), fmt.Sprint(i))
+		s.Produce(s.T, s.topic, int32(i%3), strconv.Itoa(i))
 	}
 }
 
@@ -194,7 +195,7 @@ func (s *sourceTest) wantAll(got map[int32][]string, from, upTo int) {
 		var want []string
 		for i := from; i < upTo; i++ {
 			if int32(i%3) == p {
-				want = append(want, fmt.Sprint(i))
+				want = append(want, strconv.Itoa(i))
 			}
 		}
 		if !slices.Equal(got[p], want) {
@@ -382,7 +383,7 @@ func testSourceRebalance(s *sourceTest) {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for at := 30; second.partitions() == 0 || first.partitions() == 3; at++ {
-		s.Produce(s.T, s.topic, int32(at%3), fmt.Sprint(at)) // in the middle of it
+		s.Produce(s.T, s.topic, int32(at%3), strconv.Itoa(at)) // in the middle of it
 		wait(1)
 		select {
 		case <-again.C:

@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -608,7 +609,7 @@ func testCounts(s *storeTest) {
 	}
 	check()
 	for i := range 40 {
-		r := s.newRun([]string{"orders", "order"}[i%2], fmt.Sprint(i), []string{"created", "paid"}[i/2%2])
+		r := s.newRun([]string{"orders", "order"}[i%2], strconv.Itoa(i), []string{"created", "paid"}[i/2%2])
 		r.Pinned = digests[i%3]
 		s.apply(s.shard(r), &runtime.Batch{Next: r, History: entryOf(r)})
 		records = append(records, r)

@@ -57,6 +57,7 @@ func Connect[O any, S ~string](t testing.TB, w *sdk.Workflow[O, S], name string,
 		return Connected{Kind: Permanent, Reason: got.reason, Logs: got.logs}
 	case abi.CodeSkip:
 		return Connected{Kind: Ignores, Logs: got.logs}
+	default: // CodeDone; invoke has refused the others
 	}
 	switch c.Kind = Calls; {
 	case string(on.outputs[abi.FieldAction]) == abi.ActionTrigger:

@@ -85,7 +85,7 @@ func (r Result[O, S]) String() string {
 		fmt.Fprintf(&b, " after %v", r.Delay)
 	case Pause, Cancel, Error, Permanent:
 		fmt.Fprintf(&b, ": %s", r.Reason)
-	case Skip:
+	default: // it says nothing more
 	}
 	fmt.Fprintf(&b, " with %s", r.JSON)
 	return b.String()

@@ -91,7 +91,7 @@ func running(dir string) int {
 	if err != nil {
 		return 0
 	}
-	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) //nolint:gosec // a number
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !strings.Contains(string(command), "kafka.Kafka") {
 		return 0
 	}

@@ -51,4 +51,4 @@ func (c *Config) validateKafka(
 }
 
 // legalPrefix is what may begin the name of a topic, so that the name of a workflow and of a status still have room.
-var legalPrefix = regexp.MustCompile(`^[a-zA-Z0-9._-]{0,100}$`) //nolint:gochecknoglobals // never changed
+var legalPrefix = regexp.MustCompile(`^[a-zA-Z0-9._-]{0,100}$`)

@@ -75,7 +75,8 @@ func Run(ctx context.Context, opt Options) (err error) {
 		defer func() { closeTracing(ctx, opt, tracing) }()
 	}
 	eopt := engineOptions(opt, metrics, tracing, store, kafka.streamer())
-	if eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()); err != nil {
+	eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()) //nolint:contextcheck // a source lives as long as its engine
+	if err != nil {
 		return err
 	}
 	eopt.Disk = runtime.DiskOptions{Free: store.FreeBytes, Hard: int64(cfg.Store.Disk.Hard), High: int64(cfg.Store.Disk.High)}
