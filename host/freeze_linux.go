@@ -8,20 +8,17 @@ import (
 )
 
 // freeze returns an image of the content. Its spaces are mapped copy-on-write.
-func freeze(content []byte) (image, error) { return mapImage(content) }
+func freeze(content []byte) (image, error) { return mapImage(content, openPagemap()) }
 
 // mapped is an image in memory of its own, which has no name anywhere and is as long as it lives.
 type mapped struct {
-	fd     int
-	length int
+	fd      int
+	content []byte   // the same memory, to read; empty when freed
+	copies  *pagemap // finds what spaces have written to
 }
 
-func mapImage(content []byte) (image, error) {
-	fd, err := unix.MemfdCreate("wfrt-snapshot", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
-	}
-	m := &mapped{fd: fd, length: len(content)}
+func mapImage(content []byte, copies *pagemap) (image, error) {
+	m := &mapped{fd: -1, copies: copies}
 	if err := m.fill(content); err != nil {
 		m.free()
 		return nil, err
@@ -30,12 +27,16 @@ func mapImage(content []byte) (image, error) {
 }
 
 // fill writes the content, and leaves out pages that are zero.
-func (m *mapped) fill(content []byte) error {
-	if err := unix.Ftruncate(m.fd, int64(m.length)); err != nil {
+func (m *mapped) fill(content []byte) (err error) {
+	if m.fd, err = unix.MemfdCreate("wfrt-snapshot", unix.MFD_CLOEXEC); err != nil {
+		m.fd = -1
+		return fmt.Errorf("memfd_create: %w", err)
+	}
+	if err := unix.Ftruncate(m.fd, int64(len(content))); err != nil {
 		return fmt.Errorf("ftruncate: %w", err)
 	}
-	for at := 0; at < m.length; at += osPage {
-		page := content[at:min(at+osPage, m.length)]
+	for at := 0; at < len(content); at += zeroPage {
+		page := content[at:min(at+zeroPage, len(content))]
 		if isZero(page) {
 			continue
 		}
@@ -43,10 +44,16 @@ func (m *mapped) fill(content []byte) error {
 			return fmt.Errorf("pwrite of %d bytes: %d were written: %w", len(page), n, err)
 		}
 	}
+	if len(content) == 0 {
+		return nil
+	}
+	if m.content, err = unix.Mmap(m.fd, 0, len(content), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		return fmt.Errorf("mmap of the image to read: %w", err)
+	}
 	return nil
 }
 
-const osPage = 4096
+const zeroPage = 4096
 
 func isZero(b []byte) bool {
 	for _, v := range b {
@@ -57,63 +64,68 @@ func isZero(b []byte) bool {
 	return true
 }
 
-func (m *mapped) size() int { return m.length }
-func (m *mapped) free()     { _ = unix.Close(m.fd) }
+func (m *mapped) size() int { return len(m.content) }
 
-// space reserves addresses for the limit, of which none can be used until extend.
-func (m *mapped) space(limit int64) (restorable, error) {
-	limit = max(limit, int64(m.length), osPage)
-	all, err := unix.Mmap(-1, 0, int(limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
-	if err != nil {
-		return nil, fmt.Errorf("mmap of %d bytes: %w", limit, err)
+func (m *mapped) free() {
+	if m.content != nil {
+		_ = unix.Munmap(m.content)
+		m.content = nil
 	}
-	return &mappedSpace{image: m, all: all}, nil
+	if m.fd >= 0 {
+		_ = unix.Close(m.fd)
+		m.fd = -1
+	}
+	m.copies.close()
+}
+
+func (m *mapped) space(limit int64) (restorable, error) {
+	all, err := reserve(max(limit, int64(len(m.content)), zeroPage))
+	if err != nil {
+		return nil, err
+	}
+	return &mappedSpace{reserved: *all, image: m}, nil
 }
 
 // mappedSpace is a memory whose beginning is mapped copy-on-write from the image, and whose rest is anonymous.
 type mappedSpace struct {
+	reserved
 	image  *mapped
-	all    []byte // the addresses; nil when freed
-	usable int    // of them
-	laid   bool   // the image is mapped
+	laid   bool    // the image is mapped
+	copied regions // what restore finds
 }
 
-func (s *mappedSpace) extend(size int) []byte {
-	if size > len(s.all) {
-		return nil
-	}
-	if size > s.usable {
-		if unix.Mprotect(s.all[s.usable:size], unix.PROT_READ|unix.PROT_WRITE) != nil {
-			return nil
-		}
-		s.usable = size
-	}
-	return s.all[:size]
-}
+// mostCopied is how many pages a space keeps of its own. To copy one takes a tenth of a microsecond, and to have one dropped some ten
+// times as much when it is written to again; but what is kept is copied after every call, whether this one wrote to it or not.
+const mostCopied = 256
 
+// restore writes the image over the pages that were written to. They stay with the space, so that the next call writes to them without
+// a page fault. When they are too many, or cannot be found, all are dropped, and come from the image again.
 func (s *mappedSpace) restore() error {
-	if s.image.length == 0 {
+	if s.image.size() == 0 {
 		return nil
 	}
-	if s.laid {
-		// The pages that were written to are dropped, and come from the image again.
-		if err := unix.Madvise(s.all[:s.image.length], unix.MADV_DONTNEED); err != nil {
+	if !s.laid {
+		return s.lay()
+	}
+	if mine := s.all[:s.image.size()]; !s.image.copies.find(mine, &s.copied) {
+		if err := unix.Madvise(mine, unix.MADV_DONTNEED); err != nil {
 			return fmt.Errorf("madvise: %w", err)
 		}
 		return nil
 	}
-	_, err := unix.MmapPtr(s.image.fd, 0, unsafe.Pointer(&s.all[0]), uintptr(s.image.length), //nolint:gosec // ours
+	for _, r := range s.copied.found {
+		copy(s.all[r.from:r.to], s.image.content[r.from:r.to])
+	}
+	return nil
+}
+
+// lay maps the image.
+func (s *mappedSpace) lay() error {
+	_, err := unix.MmapPtr(s.image.fd, 0, unsafe.Pointer(&s.all[0]), uintptr(s.image.size()), //nolint:gosec // ours
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED)
 	if err != nil {
 		return fmt.Errorf("mmap of the image: %w", err)
 	}
 	s.laid = true
 	return nil
-}
-
-func (s *mappedSpace) free() {
-	if s.all != nil {
-		_ = unix.Munmap(s.all)
-		s.all = nil
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -118,26 +117,23 @@ func (i *instance) checkpoint() {
 // newInstance makes an instance and initialises it. ctx ends only the making. The error of a guest that does not get
 // through its initialisation is a *guestError.
 func (m *module) newInstance(ctx context.Context) (*instance, error) {
-	i := &instance{module: m, memory: newMemory(m.host.memory, m.initialMemory(), m.limits.MemoryBytes)}
+	space, err := m.newSpace()
+	if err != nil {
+		return nil, &guestError{during: "instantiate", text: "no memory can be mapped for another instance of " + m.file + ": " + err.Error()}
+	}
+	i := &instance{module: m, memory: newMemory(m.host.memory, space, m.initialMemory(), m.limits.MemoryBytes)}
 	if i.memory == nil {
+		space.free()
 		limit := &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + m.initialMemory()), Max: uint64(m.host.memory.limit)}
 		return nil, &guestError{during: "instantiate", limit: limit, text: "no memory is left for another instance of " + m.file +
 			": the instances of all plugins together are at the limit of " + m.host.memory.String() + "; it is tried again"}
-	}
-	if m.snapshot != nil {
-		space, err := m.snapshot.image.space(m.limits.MemoryBytes)
-		if err != nil {
-			i.memory.Free()
-			return nil, &guestError{during: "instantiate", text: "no memory can be mapped for another instance of " + m.file + ": " + err.Error()}
-		}
-		i.memory.space = space
 	}
 	i.value = i.memory.during(context.Background()).Value
 	i.begin(phaseInitialize, ctx.Done())
 	defer i.end()
 	i.takeTurn() // guests that throw their instances away do not keep the processors busy with making others
-	// No start functions: _initialize is called below, with everything in place; a start section runs here.
-	guest, err := m.wazero.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	// A start section runs here, _initialize is called below.
+	guest, err := m.wazero.InstantiateModule(i, m.compiled, m.config)
 	i.value = nil
 	if err != nil {
 		i.memory.Free()
@@ -163,6 +159,14 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 	return i, nil
 }
 
+// newSpace returns where the memory of an instance lies.
+func (m *module) newSpace() (space, error) {
+	if m.snapshot != nil {
+		return m.snapshot.image.space(m.limits.MemoryBytes)
+	}
+	return newSpace(m.limits.MemoryBytes)
+}
+
 // reusable makes the instance ready for another invocation after one that has ended well, or says that it is used up.
 func (i *instance) reusable() bool {
 	limits := &i.module.limits
@@ -170,7 +174,8 @@ func (i *instance) reusable() bool {
 	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes && i.renew()
 }
 
-// close frees the instance. Only its owner calls it, when no call is under way.
+// close frees the instance. Only its owner calls it, when no call is under way: its memory is unmapped, and a guest that still used it
+// would take the process with it.
 func (i *instance) close() {
 	_ = i.guest.Close(i)
 	i.memory.Free()

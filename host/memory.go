@@ -112,12 +112,13 @@ func (h *heap) extend(size int) []byte {
 
 func (h *heap) free() { h.bytes = nil }
 
-// newMemory pays for an instance whose memory begins with a number of bytes, or returns nil when the budget is exhausted.
-func newMemory(b *budget, initial, limit int64) *memory {
+// newMemory pays for an instance whose memory begins with a number of bytes, or returns nil when the budget is exhausted. The space
+// then remains the caller's.
+func newMemory(b *budget, s space, initial, limit int64) *memory {
 	if !b.reserve(initial + instanceCost) {
 		return nil
 	}
-	return &memory{budget: b, space: &heap{}, limit: limit, paid: initial + instanceCost}
+	return &memory{budget: b, space: s, limit: limit, paid: initial + instanceCost}
 }
 
 // during returns a context that makes wazero back the next instance with the memory.

@@ -148,7 +148,24 @@ func TestMemoryIsGivenBack(t *testing.T) {
 
 // TestGrownMemoryIsZero checks what memory.grow brings, in the buffer that the budget's memory makes.
 func TestGrownMemoryIsZero(t *testing.T) {
-	m := newMemory(newBudget(1<<30), pageBytes, 39*pageBytes)
+	for name, s := range spaces(t) {
+		t.Run(name, func(t *testing.T) { growMemoryIn(t, s) })
+	}
+}
+
+// spaces are those that a memory may lie in, by name.
+func spaces(t *testing.T) map[string]space {
+	t.Helper()
+	s, err := newSpace(40 * pageBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]space{"of this system": s, "of Go": &heap{}}
+}
+
+func growMemoryIn(t *testing.T, s space) {
+	t.Helper()
+	m := newMemory(newBudget(1<<30), s, pageBytes, 39*pageBytes)
 	for pages := uint64(1); pages < 40; pages++ {
 		b := m.Reallocate(pages * pageBytes)
 		if uint64(len(b)) != pages*pageBytes {

@@ -42,6 +42,7 @@ type module struct {
 	wazero   wazero.Runtime
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
+	config   wazero.ModuleConfig // of instances
 
 	bound *runtime.Module // what the engine keeps to; one for all handlers
 	caps  atomic.Pointer[capabilities]
@@ -67,6 +68,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		host: h, file: src.file, name: name, digest: src.digest, size: int64(len(src.raw)), meter: h.options.Meter.Plugin(name),
 		limits: own.Limits, pool: newPool(own.Limits.Instances, h.options.Clock),
 		bound: &runtime.Module{Instances: own.Limits.Instances}, totals: new(totals),
+		config: wazero.NewModuleConfig().WithName("").WithStartFunctions(), // none: newInstance calls _initialize, with everything in place
 	}
 	h.folders.enter(m.digest)
 	defer func() {

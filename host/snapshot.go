@@ -18,7 +18,7 @@ type snapshot struct {
 
 // image is a memory's content, which any number of instances begin with.
 type image interface {
-	// size returns how long the content is, in bytes.
+	// size returns how long the content is, in bytes, until it is freed.
 	size() int
 	// space returns a space of at most limit bytes for the memory of one instance. The caller restores it before the content is
 	// in it, and frees it before the image is freed.
@@ -94,8 +94,8 @@ func (m *module) freshen(ctx context.Context, first *instance) error {
 // forget frees the snapshot. No instance is left.
 func (m *module) forget() {
 	if m.snapshot != nil {
-		m.snapshot.image.free()
 		m.host.memory.give(int64(m.snapshot.image.size()))
+		m.snapshot.image.free()
 		m.snapshot = nil
 	}
 }

@@ -430,31 +430,6 @@ func (m *module) elementContent(r *reader) []byte {
 	return out
 }
 
-func (m *module) dataContent(r *reader) []byte {
-	n := r.count()
-	if m.data >= 0 && n != m.data {
-		r.fail(clausef("has %d segments, and the data count section says %d", n, m.data))
-	}
-	out := appendU32(make([]byte, 0, len(m.sections[dataSection])+16), n)
-	for ; n > 0 && r.err == nil; n-- {
-		flags := r.u32()
-		switch flags {
-		case 0, 1:
-		case 2:
-			r.index(1, "memory")
-			flags = 0
-		default:
-			r.fail(unsupported(fmt.Sprintf("has a segment with the flags %#x", flags), ""))
-		}
-		if out = append(out, byte(flags)); flags == 0 {
-			out = m.appendConstant(out, r)
-		}
-		bytes := r.bytes(r.u32())
-		out = append(appendU32(out, len(bytes)), bytes...)
-	}
-	return out
-}
-
 // nameContent renumbers the names of functions, which tell more than numbers in the trace of a trap. Other names are dropped, and
 // all of them when something is wrong with the section, as it has no meaning.
 func (m *module) nameContent() []byte {

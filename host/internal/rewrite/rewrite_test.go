@@ -1,6 +1,7 @@
 package rewrite_test
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"slices"
@@ -365,4 +366,41 @@ func TestNamesMoveWithTheirFunctions(t *testing.T) {
 	}
 	broken := code(w.bytes(), []byte{0}, text(string(code(text("name"), []byte{1, 5, 9}))))
 	newEngine(t).instantiate(t, mustRewrite(t, broken, wide).Binary)
+}
+
+// TestDataSegmentsBecomeOne joins what lies close together, in any order, and nothing where the order or the number has a meaning.
+func TestDataSegmentsBecomeOne(t *testing.T) {
+	at := func(offset byte, text string) []byte {
+		return append([]byte{0, 0x41, offset, 0x0b, byte(len(text))}, text...)
+	}
+	for name, c := range map[string]struct {
+		segments [][]byte
+		counted  bool
+		want     [][]byte
+	}{
+		"in order":      {[][]byte{at(0, "ab"), at(4, "c")}, false, [][]byte{at(0, "ab\x00\x00c")}},
+		"out of order":  {[][]byte{at(4, "c"), at(0, "ab"), at(5, "")}, false, [][]byte{at(0, "ab\x00\x00c")}},
+		"far apart":     {[][]byte{append([]byte{0, 0x41, 0xf0, 0x00, 0x0b, 1}, 'z'), at(0, "a")}, false, [][]byte{at(0, "a"), append([]byte{0, 0x41, 0xf0, 0x00, 0x0b, 1}, 'z')}},
+		"overlapping":   {[][]byte{at(0, "abc"), at(2, "x"), at(3, "y")}, false, [][]byte{at(0, "abc"), at(2, "x"), at(3, "y")}},
+		"counted":       {[][]byte{at(0, "ab"), at(4, "c")}, true, [][]byte{at(0, "ab"), at(4, "c")}},
+		"with passive":  {[][]byte{at(0, "ab"), {1, 1, 'p'}, at(4, "c")}, false, [][]byte{at(0, "ab"), {1, 1, 'p'}, at(4, "c")}},
+		"beyond memory": {[][]byte{{0, 0x41, 0x7f, 0x0b, 1, 'x'}, at(0, "a")}, false, [][]byte{at(0, "a"), {0, 0x41, 0x7f, 0x0b, 1, 'x'}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sections := map[byte][]byte{11: vector(c.segments...)}
+			if c.counted {
+				sections[12] = uleb(len(c.segments))
+			}
+			raw := wat{sections: sections}.bytes()
+			m, err := rewrite.Rewrite(raw, wide)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content := vector(c.want...)
+			want := slices.Concat([]byte{11}, uleb(len(content)), content)
+			if !bytes.HasSuffix(m.Binary, want) {
+				t.Errorf("it ends in % x; want % x", m.Binary[len(m.Binary)-len(want):], want)
+			}
+		})
+	}
 }
