@@ -178,7 +178,7 @@ func (a *app) changed(p *httpapi.PluginDetail, err error) error {
 func (a *app) newPluginsInspect() *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect NAME",
-		Short: "Show a plugin: its versions, its canary, what it does",
+		Short: "Show a plugin: its versions, its canary, what it asks for and what is granted",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -217,6 +217,16 @@ func (a *app) printPlugin(p *httpapi.PluginDetail) error {
 	}
 	if p.Ended != nil {
 		t.row("last canary", fmt.Sprintf("%s, rolled back %s: %s", shortDigest(p.Ended.Digest), clock(p.Ended.At), p.Ended.Cause))
+	}
+	for i, k := range p.Capabilities {
+		heading, granted := "", "granted"
+		if i == 0 {
+			heading = "asks for"
+		}
+		if !k.Granted {
+			granted = "not granted: " + k.Key
+		}
+		t.row(heading, k.What+" ("+granted+")")
 	}
 	if p.Error != "" {
 		t.row("error", p.Error)

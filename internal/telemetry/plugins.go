@@ -64,15 +64,15 @@ func (p *pluginMetrics) measure(plugin string, kind MeasureKind, name string, la
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	own, key := p.series[plugin], name+"\x00"+strings.Join(values, "\x00")
+	if !own[key] && len(own) >= maxSeries { // before a metric is made, which would stay without a series
+		return fmt.Errorf("the plugin has %d series, as many as there may be: give its labels fewer values", maxSeries)
+	}
 	vec, err := p.vec(kind, name, names)
 	if err != nil {
 		return err
 	}
-	own, key := p.series[plugin], name+"\x00"+strings.Join(values, "\x00")
 	if !own[key] {
-		if len(own) >= maxSeries {
-			return fmt.Errorf("the plugin has %d series, as many as there may be: give its labels fewer values", maxSeries)
-		}
 		if own == nil {
 			own = map[string]bool{}
 			p.series[plugin] = own
@@ -100,6 +100,11 @@ func (p *pluginMetrics) vec(kind MeasureKind, name string, labels []string) (*pl
 	}
 	if slices.Contains(reserved(), name) {
 		return nil, fmt.Errorf("the metric %s is the server's own: choose another name", name)
+	}
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		if strings.HasSuffix(name, suffix) { // with a histogram of the rest of the name, no metric at all could be read
+			return nil, fmt.Errorf("the metric %s ends in %s, as the parts of a histogram do: choose another name", name, suffix)
+		}
 	}
 	const help = "A plugin's own."
 	v := &pluginVec{kind: kind, labels: labels}

@@ -60,3 +60,28 @@ func TestSeriesOfPluginsAreBounded(t *testing.T) {
 		t.Errorf("another plugin: %v", err)
 	}
 }
+
+// TestNoPluginSpoilsTheMetrics: what one measures neither keeps the others from being read, nor grows without end.
+func TestNoPluginSpoilsTheMetrics(t *testing.T) {
+	m := New("v", "c")
+	if err := m.Measure("a", MeasureObserve, "wait", nil, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"wait_count", "wait_sum", "wait_bucket"} {
+		if err := m.Measure("b", MeasureSet, name, nil, 1); err == nil || !strings.Contains(err.Error(), "choose another name") {
+			t.Errorf("%s beside the histogram wait: %v", name, err)
+		}
+	}
+	for n := range 2 * maxSeries {
+		err := m.Measure("b", MeasureSet, fmt.Sprintf("m%d", n), nil, 1)
+		if (err == nil) != (n < maxSeries) {
+			t.Fatalf("metric %d: %v", n, err)
+		}
+	}
+	if got := len(m.plugins.vecs); got != maxSeries+1 {
+		t.Errorf("there are %d metrics; want %d", got, maxSeries+1)
+	}
+	if _, err := m.registry.Gather(); err != nil {
+		t.Errorf("the metrics cannot be read: %v", err)
+	}
+}
