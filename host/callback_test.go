@@ -122,7 +122,7 @@ func FuzzCallback(f *testing.F) {
 	r := serveGuest(f, callsBack("f", "1", i32(3))) // the guest only lends its memory
 	in := r.invocation("door", "closed", `{}`)
 	pool := in.Handler.Invoker.(*invoker).module.pool
-	i, err := pool.take(context.Background(), pool.runs)
+	i, _, err := pool.take(context.Background(), pool.runs)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -147,12 +147,13 @@ func TestLogBodies(t *testing.T) {
 // meterOf counts what happens to one plugin.
 type meterOf struct {
 	NoMeter
-	trapped, instances, cut, served, refused atomic.Int64
+	trapped, instances, cut, served, refused, waited atomic.Int64
 }
 
 func (m *meterOf) Plugin(string) PluginMeter { return m }
 func (m *meterOf) Trapped()                  { m.trapped.Add(1) }
 func (m *meterOf) Instances(delta int)       { m.instances.Add(int64(delta)) }
+func (m *meterOf) Waited(time.Duration)      { m.waited.Add(1) }
 func (m *meterOf) LogsCut()                  { m.cut.Add(1) }
 func (m *meterOf) Loaded(result LoadResult) {
 	if result == LoadServed {
@@ -216,4 +217,34 @@ func TestCloseGivesUpWaiting(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("the invocation under way: %v; want it to end well", err)
 	}
+}
+
+// TestWaitsAreMeasured: an invocation waits for a new instance; one that finds an idle one does not.
+func TestWaitsAreMeasured(t *testing.T) {
+	m := &meterOf{}
+	r := serveGuest(t, guest{manifest: door, invoke: code(i32(3))}, func(o *Options) { o.Meter, o.Limits.Instances = m, 1 })
+	wants := func(what string, want int64) {
+		t.Helper()
+		if got := m.waited.Load(); got != want {
+			t.Errorf("%s: %d waits were measured, want %d", what, got, want)
+		}
+	}
+	before := m.waited.Load()
+	r.invoke("door", "closed", `{}`)
+	first := m.waited.Load()
+	if first > before+1 {
+		t.Errorf("the first invocation waited %d times", first-before)
+	}
+	r.invoke("door", "closed", `{}`)
+	wants("an idle instance", first)
+
+	pool := r.invocation("door", "closed", `{}`).Handler.Invoker.(*invoker).module.pool
+	held, since, err := pool.take(t.Context(), pool.runs)
+	if err != nil || !since.IsZero() {
+		t.Fatal(since, err)
+	}
+	held.close()
+	pool.put(nil, pool.runs)
+	r.invoke("door", "closed", `{}`)
+	wants("a new instance", first+1)
 }

@@ -30,7 +30,7 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 		return context.Cause(ctx)
 	}
 	among := m.pool.places(in.Handler.Kind)
-	i, err := m.pool.take(ctx, among)
+	i, since, err := m.pool.take(ctx, among)
 	if err != nil {
 		return err
 	}
@@ -40,6 +40,9 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 			m.pool.put(nil, among)
 			return m.failed(err, out)
 		}
+	}
+	if !since.IsZero() {
+		m.meter.Waited(m.host.options.Clock.Now().Sub(since))
 	}
 	if err = i.run(ctx, h.id, in, out); err != nil {
 		// The instance may hold anything now. This goroutine owns it and its call has returned: it is closed here and

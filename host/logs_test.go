@@ -96,7 +96,7 @@ func TestAPanicIsOneLine(t *testing.T) {
 			r := serveGuest(t, guest{manifest: door, invoke: code(i32(3))})
 			in := r.invocation("door", "closed", `{}`)
 			pool := in.Handler.Invoker.(*invoker).module.pool
-			i, err := pool.take(t.Context(), pool.runs)
+			i, _, err := pool.take(t.Context(), pool.runs)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,7 +29,7 @@ func (r *rig) hold(workflow string, n int) (*module, []*instance) {
 	m := r.invocation(workflow, "closed", `{}`).Handler.Invoker.(*invoker).module
 	var held []*instance
 	for range n {
-		i, err := m.pool.take(context.Background(), m.pool.runs)
+		i, _, err := m.pool.take(context.Background(), m.pool.runs)
 		if err == nil && i == nil {
 			i, err = m.newInstance(context.Background())
 		}

@@ -1,5 +1,7 @@
 package host
 
+import "time"
+
 // Meter takes the host's measurements. Invocations and their times are the engine's to measure: runtime.Meter.
 type Meter interface {
 	// Plugin returns the meter of the plugin of that name. What it returns is kept and called from many goroutines; it must
@@ -13,6 +15,8 @@ type PluginMeter interface {
 	Trapped()
 	// Instances is a change of the number of instances by delta.
 	Instances(delta int)
+	// Waited is one invocation that found no idle instance: how long it waited for one, or for a new one.
+	Waited(d time.Duration)
 	// LogsCut is one invocation that wrote more log than its limit.
 	LogsCut()
 	// Measured is a measurement that the plugin takes. An error says why it is not taken, as when there are too many series.
@@ -44,6 +48,9 @@ func (NoMeter) Trapped() {}
 
 // Instances implements PluginMeter.
 func (NoMeter) Instances(int) {}
+
+// Waited implements PluginMeter.
+func (NoMeter) Waited(time.Duration) {}
 
 // LogsCut implements PluginMeter.
 func (NoMeter) LogsCut() {}

@@ -62,32 +62,36 @@ func (p *pool) places(kind runtime.HandlerKind) places {
 }
 
 // take waits for a free place until ctx ends, and returns an idle instance, or nil when the caller may make a new one.
-// Either way the caller owns the place until put. The error is runtime.ErrRetired or the cause of ctx's end.
-func (p *pool) take(ctx context.Context, among places) (i *instance, err error) {
+// Either way the caller owns the place until put. The error is runtime.ErrRetired or the cause of ctx's end. since is when the
+// caller began to wait, or has to make an instance; zero if it did neither.
+func (p *pool) take(ctx context.Context, among places) (i *instance, since time.Time, err error) {
 	select {
 	case among <- struct{}{}:
 	default:
+		since = p.clock.Now()
 		select {
 		case among <- struct{}{}:
 		case <-p.retiring:
-			return nil, runtime.ErrRetired
+			return nil, since, runtime.ErrRetired
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, since, context.Cause(ctx)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.done {
 		<-among
-		return nil, runtime.ErrRetired
+		return nil, since, runtime.ErrRetired
 	}
 	p.busy++
 	if last := len(p.idle) - 1; last >= 0 {
 		i, p.idle[last] = p.idle[last], nil
 		p.idle = p.idle[:last]
 		p.unused = min(p.unused, last)
+	} else if since.IsZero() {
+		since = p.clock.Now()
 	}
-	return i, nil
+	return i, since, nil
 }
 
 // put gives the place back, and the instance with it unless it is nil. An instance that comes back to a retired pool is

@@ -217,14 +217,14 @@ func TestWorkBesideTheRunsHasItsOwnInstances(t *testing.T) {
 	ended, gaveUp := context.WithCancelCause(context.Background())
 	gaveUp(errors.New("no time"))
 	for _, busy := range []places{pool.runs, pool.side} {
-		held, err := pool.take(context.Background(), busy)
+		held, _, err := pool.take(context.Background(), busy)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for kind, h := range handlers {
 			beside := kind == "hook" || kind == "erase" || kind == "filter"
 			if beside == (busy == pool.side) {
-				if _, err := pool.take(ended, pool.places(h.Kind)); !errors.Is(err, context.Cause(ended)) {
+				if _, _, err := pool.take(ended, pool.places(h.Kind)); !errors.Is(err, context.Cause(ended)) {
 					t.Errorf("a %s: %v; want it to wait until its caller gives up", kind, err)
 				}
 				continue

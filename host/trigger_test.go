@@ -175,7 +175,7 @@ func FuzzTrigger(f *testing.F) {
 	r := serveGuest(f, g)
 	in := r.invocation("door", "closed", `{}`)
 	pool := in.Handler.Invoker.(*invoker).module.pool
-	i, err := pool.take(context.Background(), pool.runs)
+	i, _, err := pool.take(context.Background(), pool.runs)
 	if err != nil {
 		f.Fatal(err)
 	}

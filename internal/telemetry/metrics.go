@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -24,6 +25,7 @@ type Metrics struct {
 	outcomes  *prometheus.CounterVec
 	runStates *prometheus.CounterVec
 	loads     *prometheus.CounterVec
+	waits     *prometheus.HistogramVec
 	commits   prometheus.Histogram
 	syncs     prometheus.Histogram
 }
@@ -71,6 +73,11 @@ func New(version, commit string) *Metrics {
 			Help: "Attempts to have a module serve, and ends of ones that did, by what became of them.",
 		}, []string{"plugin", "result"}),
 	}
+	m.waits = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "wfrt_pool_wait_seconds",
+		Help:    "Time that an invocation which found no idle instance waited for one, or for a new one.",
+		Buckets: buckets(),
+	}, []string{"plugin"})
 	m.plugins = &pluginMetrics{registry: m.registry, vecs: map[string]*pluginVec{}, series: map[string]map[string]bool{}}
 	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "wfrt_store_commit_seconds",
@@ -89,7 +96,7 @@ func New(version, commit string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, m.commits, m.syncs, build,
+		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, m.waits, m.commits, m.syncs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -100,6 +107,11 @@ func buckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 4, 13) }
 
 // PluginLoaded counts one attempt to have a module of a plugin serve, by what became of it.
 func (m *Metrics) PluginLoaded(plugin, result string) { m.loads.WithLabelValues(plugin, result).Inc() }
+
+// PoolWaited takes how long an invocation of a plugin waited for an instance.
+func (m *Metrics) PoolWaited(plugin string, d time.Duration) {
+	m.waits.WithLabelValues(plugin).Observe(d.Seconds())
+}
 
 // WatchEngine adds gauges of the engine's moment, which stats returns at each scrape. Call it once.
 func (m *Metrics) WatchEngine(stats func() runtime.Stats) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/wfrt/wfrt/host"
 	"github.com/wfrt/wfrt/internal/httpapi"
@@ -149,6 +150,9 @@ func (m pluginMeter) Loaded(result host.LoadResult) {
 	}
 	m.counter.loads[m.name]++
 }
+
+// Waited implements host.PluginMeter.
+func (m pluginMeter) Waited(d time.Duration) { m.counter.metrics.PoolWaited(m.name, d) }
 
 // Measured implements host.PluginMeter.
 func (m pluginMeter) Measured(one host.Measurement) error {
