@@ -55,7 +55,7 @@ refused, and what served before goes on. FILE.minisig, if it is there, is sent a
 		RunE: func(cmd *cobra.Command, args []string) error {
 			module, err := os.ReadFile(args[0])
 			if err != nil {
-				return err
+				return &failure{exitNotFound, err, "name the module that was built, as in orders.wasm"}
 			}
 			signature, err := os.ReadFile(args[0] + ".minisig")
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {

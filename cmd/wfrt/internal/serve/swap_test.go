@@ -31,8 +31,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// versioned builds host/testdata/versioned as versions a and b.
-var versioned = sync.OnceValues(func() (map[string][]byte, error) {
+var versioned = sync.OnceValues(func() (map[string][]byte, error) { return built("versioned") })
+
+// built builds a guest of host/testdata as versions a and b.
+func built(guest string) (map[string][]byte, error) {
 	modules := map[string][]byte{}
 	dir, err := os.MkdirTemp("", "wfrt-swap-")
 	if err != nil {
@@ -42,7 +44,7 @@ var versioned = sync.OnceValues(func() (map[string][]byte, error) {
 	for _, version := range []string{"a", "b"} {
 		path := filepath.Join(dir, version+".wasm")
 		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-X main.version="+version, "-o", path,
-			"../../../../host/testdata/versioned")
+			"../../../../host/testdata/"+guest)
 		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 		if output, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%w\n%s", err, output)
@@ -52,7 +54,7 @@ var versioned = sync.OnceValues(func() (map[string][]byte, error) {
 		}
 	}
 	return modules, nil
-})
+}
 
 // told is an engine that tells of each catalog.
 type told struct {
