@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -135,12 +136,18 @@ func BenchmarkIsolation(b *testing.B) {
 	}
 }
 
-// BenchmarkCollection is one garbage collection, which has to stop everything, beside two guests that compute without end.
+// BenchmarkCollection is one garbage collection, alone and beside two guests that compute without end: the pauses in which it stops
+// everything, and how long runtime.GC takes, most of which stops nothing.
 func BenchmarkCollection(b *testing.B) {
+	b.Run("alone", func(b *testing.B) { collect(b, 0) })
+	b.Run("beside-endless", func(b *testing.B) { collect(b, 2) })
+}
+
+func collect(b *testing.B, guests int) {
 	r := serveGuest(b, doing("door", endless()), func(o *Options) { o.Limits.Fuel, o.Limits.Invocation = maxFuel, time.Hour })
 	ctx, cancel := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
-	for range 2 {
+	for range guests {
 		in := r.invocation("door", "closed", `{}`)
 		in.Deadline = time.Time{}
 		loops.Go(func() {
@@ -148,13 +155,24 @@ func BenchmarkCollection(b *testing.B) {
 			_ = in.Handler.Invoker.Invoke(ctx, in, &out)
 		})
 	}
-	var took []float64
+	var took, pauses []float64
+	var stats debug.GCStats
+	debug.ReadGCStats(&stats)
+	before := stats.NumGC
 	for b.Loop() {
 		took = append(took, timed(goruntime.GC))
+		debug.ReadGCStats(&stats)
+		for n := range stats.NumGC - before {
+			pauses = append(pauses, float64(stats.Pause[n]))
+		}
+		before = stats.NumGC
 	}
 	cancel()
 	loops.Wait()
-	b.ReportMetric(median(took)/1e6, "p50-ms")
-	b.ReportMetric(took[len(took)*99/100]/1e6, "p99-ms")
-	b.ReportMetric(took[len(took)-1]/1e6, "max-ms")
+	for name, values := range map[string][]float64{"gc": took, "pause": pauses} {
+		slices.Sort(values)
+		b.ReportMetric(median(values)/1e6, name+"-p50-ms")
+		b.ReportMetric(values[len(values)*99/100]/1e6, name+"-p99-ms")
+		b.ReportMetric(values[len(values)-1]/1e6, name+"-max-ms")
+	}
 }

@@ -101,6 +101,9 @@ func TestFreshKeepsAnInstance(t *testing.T) {
 		if p := r.plugin("door"); p.Instances != kept[name] || p.Traps != 0 {
 			t.Errorf("%s: %d instances, %d traps; want %d, none", name, p.Instances, p.Traps, kept[name])
 		}
+		if p := r.plugin("door"); (p.Unrestorable == "it writes elements of tables") != (name == "in a table") {
+			t.Errorf("%s: unrestorable: %q", name, p.Unrestorable)
+		}
 		said := len(r.logs.find("WARN", "each invocation of a plugin makes a new instance", "plugin=door"))
 		if want := map[bool]int{true: 1}[name == "in a table"]; said != want {
 			t.Errorf("%s: %d lines say that every invocation makes an instance; want %d", name, said, want)

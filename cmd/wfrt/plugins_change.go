@@ -208,6 +208,11 @@ func (a *app) printPlugin(p *httpapi.PluginDetail) error {
 		since += " (" + p.How + by(p.By) + ")"
 	}
 	t.row("serves since", since)
+	isolation := p.Isolation
+	if p.Unrestorable != "" {
+		isolation += "; every invocation makes an instance, since its state cannot be restored: " + p.Unrestorable
+	}
+	t.row("isolation", isolation)
 	t.row("instances", strconv.Itoa(p.Instances))
 	t.row("invocations", thousands(p.Invocations))
 	t.row("traps", thousands(p.Traps))

@@ -59,24 +59,26 @@ type RunsLeft struct {
 
 // Plugin is one plugin as the host sees it.
 type Plugin struct {
-	Name        string        `json:"name" doc:"The plugin's name: that of its file without .wasm."`
-	File        string        `json:"file" doc:"The file's name in the plugins directory, whether there is one or not."`
-	Digest      string        `json:"digest,omitempty" doc:"SHA-256 of the module that serves, 64 hexadecimal digits."`
-	Version     string        `json:"version,omitempty" doc:"The version that the plugin declares."`
-	SDK         string        `json:"sdk,omitempty" doc:"The SDK that built it."`
-	Workflows   []string      `json:"workflows" nullable:"false" doc:"The workflows it has steps of."`
-	State       string        `json:"state" doc:"Whether it serves."`
-	Error       string        `json:"error,omitempty" doc:"Why it does not serve, or why what lies in the plugins directory does not."`
-	Note        string        `json:"note,omitempty" doc:"What is worth knowing and not wrong."`
-	Hint        string        `json:"hint,omitempty" doc:"What to do about it."`
-	Size        int64         `json:"size" doc:"The module's size in bytes."`
-	LoadedAt    time.Time     `json:"loaded_at,omitzero" doc:"When it began to serve."`
-	How         string        `json:"how,omitempty" enum:"file,deploy,promote,rollback" doc:"In what way it came to serve."`
-	By          string        `json:"by,omitempty" doc:"Who had it serve, as they said."`
-	Instances   int           `json:"instances" doc:"Instances that live, of all its modules."`
-	Invocations uint64        `json:"invocations" doc:"Invocations since the process began, of all its modules."`
-	Traps       uint64        `json:"traps" doc:"Those of them that the plugin did not survive."`
-	Canary      *PluginCanary `json:"canary,omitempty" doc:"The version that only a share of the new runs begins on."`
+	Name         string        `json:"name" doc:"The plugin's name: that of its file without .wasm."`
+	File         string        `json:"file" doc:"The file's name in the plugins directory, whether there is one or not."`
+	Digest       string        `json:"digest,omitempty" doc:"SHA-256 of the module that serves, 64 hexadecimal digits."`
+	Version      string        `json:"version,omitempty" doc:"The version that the plugin declares."`
+	SDK          string        `json:"sdk,omitempty" doc:"The SDK that built it."`
+	Workflows    []string      `json:"workflows" nullable:"false" doc:"The workflows it has steps of."`
+	State        string        `json:"state" doc:"Whether it serves."`
+	Error        string        `json:"error,omitempty" doc:"Why it does not serve, or why what lies in the plugins directory does not."`
+	Note         string        `json:"note,omitempty" doc:"What is worth knowing and not wrong."`
+	Hint         string        `json:"hint,omitempty" doc:"What to do about it."`
+	Size         int64         `json:"size" doc:"The module's size in bytes."`
+	LoadedAt     time.Time     `json:"loaded_at,omitzero" doc:"When it began to serve."`
+	How          string        `json:"how,omitempty" enum:"file,deploy,promote,rollback" doc:"In what way it came to serve."`
+	By           string        `json:"by,omitempty" doc:"Who had it serve, as they said."`
+	Instances    int           `json:"instances" doc:"Instances that live, of all its modules."`
+	Invocations  uint64        `json:"invocations" doc:"Invocations since the process began, of all its modules."`
+	Traps        uint64        `json:"traps" doc:"Those of them that the plugin did not survive."`
+	Isolation    string        `json:"isolation,omitempty" enum:"fresh,pooled" doc:"What one invocation may find of the last: nothing, or the memory as it was left."`
+	Unrestorable string        `json:"unrestorable,omitempty" doc:"With the isolation fresh: why its state cannot be restored, so that each invocation makes an instance, which takes long."`
+	Canary       *PluginCanary `json:"canary,omitempty" doc:"The version that only a share of the new runs begins on."`
 
 	Capabilities []Capability `json:"capabilities,omitempty" nullable:"false" doc:"What it asks for beyond its own memory."`
 }

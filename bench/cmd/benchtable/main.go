@@ -135,7 +135,7 @@ func budgets() []budget {
 		{"host overhead of one invocation beyond the bare wazero call", of("Invoke", "ns/overhead"), 3000, false, "ns"},
 		{"fuel metering of a JSON step, median of pairs", of("Fuel/json", "metered-ratio"), 1.15, false, "×"},
 		{"fuel metering of a tight loop, median of pairs", of("Fuel/loop", "metered-ratio"), 1.5, false, "×"},
-		{"a garbage collection beside two endless guests, p99", of("Collection", "p99-ms"), 5, false, "ms"},
+		{"pauses for garbage collection beside two endless guests, p99", of("Collection/beside-endless", "pause-p99-ms"), 5, false, "ms"},
 		{"a fresh invocation of a lean Go guest", of("Isolation/fresh", "ns/op"), 30_000, false, "ns"},
 		{"a new instance, in fresh invocations", ratio("Isolation/new-instance", "Isolation/fresh", "ns/op"), 100, true, "×"},
 		{"p99 of a good workflow beside hostile guests, of that alone", of("BesideHostile", "p99-ratio"), 2, false, "×"},

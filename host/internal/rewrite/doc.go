@@ -5,7 +5,8 @@
 //
 // The rewritten module charges what it does to the global [FuelGlobal], which it exports, and calls the function [YieldFunction]
 // of [HostModule], which it imports, when the fuel is below zero or when calls are nested too deep. Its memory and its tables have
-// maximums. Its mutable numeric globals are exported, so that a host can put them back to what they were.
+// maximums. Its mutable numeric globals are exported, so that a host can put them back to what they were. Data segments that lie close
+// together become one where no instruction can name them.
 //
 // Nothing in the original code can name what is added: every index is bounded by the counts of the original module, and what is
 // added comes after them. Only function indices move: the import takes the place of the first function that is not imported.

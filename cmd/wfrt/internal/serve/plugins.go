@@ -81,6 +81,7 @@ func viewPlugin(p *host.Plugin) httpapi.Plugin {
 		Name: p.Name, File: p.File, Digest: p.Digest, Version: p.Version, SDK: p.SDK, Workflows: p.Workflows,
 		State: string(p.State), Error: p.Error, Note: p.Note, Size: p.Size, LoadedAt: p.LoadedAt, How: string(p.How), By: p.By,
 		Instances: p.Instances, Invocations: p.Invocations, Traps: p.Traps,
+		Isolation: string(p.Isolation), Unrestorable: p.Unrestorable,
 	}
 	for _, c := range p.Capabilities {
 		view.Capabilities = append(view.Capabilities, httpapi.Capability{What: c.What, Granted: c.Granted, Key: c.Key})
