@@ -20,8 +20,8 @@ func (a *app) newCallback() *cobra.Command {
 		Long: `Hand outside input to the newest run of FOREIGN_ID, which must be in STATUS; or with --run-id RUN to that run, and then only
 STATUS is given. The workflow's handlers get the payload as it is. The payload is durable before a handler sees it: when the
 run is paused or busy for longer than --wait, the callback is pending and is handled later.`,
-		Example: `  wfrt callback orders shipped 10248 --payload '{"received":true}'
-  wfrt callback shipped --run-id 01890a5d-ac96-774b-bcce-b302099a8057 --payload @photo.png`,
+		Example: `  wfrt callback orders in_delivery 10248 --payload '{"received":true}'
+  wfrt callback in_delivery --run-id 01890a5d-ac96-774b-bcce-b302099a8057 --payload @photo.png`,
 		Args: cobra.RangeArgs(1, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -32,7 +32,7 @@ run is paused or busy for longer than --wait, the callback is pending and is han
 			case call.RunID != "":
 				return usage("as in: wfrt callback "+args[min(1, len(args)-1)]+" --run-id "+call.RunID, "with --run-id only STATUS is given")
 			default:
-				return usage("as in: wfrt callback orders shipped 10248", "a run is named by WORKFLOW STATUS FOREIGN_ID, or by STATUS and --run-id")
+				return usage("as in: wfrt callback orders in_delivery 10248", "a run is named by WORKFLOW STATUS FOREIGN_ID, or by STATUS and --run-id")
 			}
 			content, _, err := a.readInput("--payload", payload)
 			if err != nil {

@@ -17,10 +17,9 @@ func (a *app) newEvents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the events: every change of every run, and what plugins emit, in order within each run",
-		Long: `Show the events that are kept: those of one run in order, and those of different runs as they are found, shard by shard; with
---follow also those to come, for ever, through restarts of the
-server. Each event in --output json holds the cursor behind it, for --after. Deliveries may repeat after a restart:
-drop duplicates by the event's id.`,
+		Long: `Show the events that are kept: those of one run in order, and those of different runs as they are found, shard by shard;
+with --follow also those to come, for ever, through restarts of the server. Each event in --output json holds the cursor
+behind it, for --after. Deliveries may repeat after a restart: drop duplicates by the event's id.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()

@@ -106,7 +106,8 @@ func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest st
 		case <-ctx.Done():
 			return &failure{
 				exitTimeout, fmt.Errorf("the server does not serve %s (digest %s) yet", file, shortDigest(digest)),
-				"is it in the server's plugins directory? `wfrt plugins list` shows what is",
+				"is it in the server's plugins directory? `wfrt plugins list` shows what serves; a file that was removed or rolled back " +
+					"counts again when its content changes, or `wfrt plugins deploy` has it serve at once",
 			}
 		}
 	}
@@ -115,6 +116,9 @@ func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest st
 // mebibytes shows the size of a file.
 func mebibytes(size int64) string {
 	const kib, mib = 1 << 10, 1 << 20
+	if size == 0 { // of a module that was not taken
+		return "-"
+	}
 	if size < mib {
 		return fmt.Sprintf("%.1f KiB", float64(size)/kib)
 	}

@@ -232,6 +232,12 @@ func invalidHint(field string) string {
 		return "send less, or have the operator raise engine.max_object"
 	case "Idempotency-Key":
 		return "any text of up to 256 bytes that is new for each request, such as a UUID"
+	case "to":
+		return "`wfrt plugins inspect` lists the versions that are kept"
+	case "plugin":
+		return "`wfrt plugins inspect` shows whether there is a canary; one begins with `wfrt plugins deploy --canary`"
+	case "canary":
+		return "deploy another module as the canary"
 	default:
 		return "mend " + field + " and send the request again: nothing has changed"
 	}
