@@ -18,7 +18,7 @@ help: ## List the targets
 .PHONY: run
 run: ## Build everything and serve on 127.0.0.1:8080 with the example plugins, and their payment service on 127.0.0.1:8081
 	@$(MAKE) --no-print-directory -j2 build wasm-packages
-	@$(MAKE) --no-print-directory plugins
+	@$(MAKE) --no-print-directory -o build plugins
 	@$(GO) build -trimpath -o bin/payments ./plugins/orders/payments/cmd/payments
 	exec bin/payments 127.0.0.1:8081 $(WFRT) serve --config config.yaml
 
