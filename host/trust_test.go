@@ -305,3 +305,31 @@ func TestAServingModuleCanBeSignedAnew(t *testing.T) {
 		t.Errorf("%v, %v are kept of a plugin that was removed", left, err)
 	}
 }
+
+// TestWhatWaitsIsVerifiedAnewWhenKeysChange: a file that runs keep out is not let in by the next deployment, once who signed it is
+// no longer trusted.
+func TestWhatWaitsIsVerifiedAnewWhenKeysChange(t *testing.T) {
+	old, now := newSigner(t), newSigner(t)
+	runs := &fakeRuns{}
+	r := newRig(t, trusting(old.key, now.key), func(o *Options) { o.Engine = runs })
+	before := guest{manifest: workflowPart("door", "", []string{"closed>ajar", "ajar>open"}, []string{"open"}, nil)}.bytes()
+	r.deploy("door", before, func(d *Deployment) { d.Signature = now.sign(before) })
+	serves := r.plugin("door").Digest
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 1)
+	r.put("door.wasm", generation(1))
+	r.put("door.wasm.minisig", old.sign(generation(1)))
+	r.load()
+	if err := r.Tune(Options{TrustedKeys: []signature.Key{now.key}}); err != nil {
+		t.Fatal(err)
+	}
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 0)
+	other := guest{manifest: workflowPart("gate", "", []string{"closed>open"}, []string{"open"}, nil)}.bytes()
+	r.deploy("gate", other, func(d *Deployment) { d.Signature = now.sign(other) })
+	if got := r.plugin("door").Digest; got != serves {
+		t.Errorf("door serves %s, which nobody trusted signed", got)
+	}
+	r.load()
+	if p := r.plugin("door"); p.Digest != serves || !strings.Contains(p.Error, "key "+old.key.ID()+" signed it") {
+		t.Errorf("%+v; want the old to serve, and the error to name the key", p)
+	}
+}

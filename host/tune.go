@@ -28,7 +28,9 @@ func (h *Host) Tune(opt Options) error {
 	defer h.mu.Unlock()
 	h.retuned = true
 	for _, p := range h.plugins {
-		p.seen = stamp{} // verified anew
+		p.seen = stamp{} // verified anew, and what waits for its admission too
+		h.retire(p.newer)
+		p.newer = nil
 	}
 	return nil
 }
