@@ -59,7 +59,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	err = errors.Join(
 		r.handler.Tune(httpOptions(opt, r.engine, r.plugins, r.metrics)),
 		r.engine.Tune(engineOptions(opt, r.metrics, nil, nil, nil)),
-		r.plugins.Tune(hostOptions(&opt.Config, opt.Logger)),
+		r.plugins.Tune(hostOptions(&opt.Config, opt.Logger)), //nolint:contextcheck // a module is closed whatever becomes of the caller
 	)
 	if err != nil {
 		return err
