@@ -36,7 +36,7 @@ wasm-packages: # what the plugins are built from, beside the binary: a first bui
 
 .PHONY: test
 test: ## Run every test that needs no outside server
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 GUESTS := bin/guests
 ASSEMBLYSCRIPT := assemblyscript@0.28.20
@@ -55,7 +55,7 @@ test-guests: ## Test that rewritten guests in C, Rust and AssemblyScript compute
 
 .PHONY: race
 race: ## Run the tests with the race detector
-	$(GO) test -race -short ./...
+	$(GO) test -race -short -timeout 30m ./...
 
 # Apache Kafka's jars from Maven Central, and the tests that run it. Tests and brokers find the jars in .kafka/libs, or in KAFKA_LIBS.
 KAFKA_LIBS ?= $(CURDIR)/.kafka/libs

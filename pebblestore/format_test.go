@@ -244,7 +244,7 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 	// Every derived row is deleted once, and one beside it is made that nothing calls for.
 	type row struct{ key, value []byte }
 	var derived []row
-	for _, kind := range []string{kindIndex, kindForeign, kindTimer, kindRunTask} {
+	for _, kind := range []string{kindIndex, kindForeign, kindPinned, kindTimer, kindRunTask} {
 		for i := range s.shards {
 			err := scan(s.db, appendPrefix(nil, runtime.Shard(i), kind), func(key, value []byte) error {
 				derived = append(derived, row{bytes.Clone(key), bytes.Clone(value)})
@@ -255,8 +255,8 @@ func TestCheckFindsAndRepairs(t *testing.T) {
 			}
 		}
 	}
-	if len(derived) != 15 {
-		t.Fatalf("%d derived rows, want 3 of the index, 3 of foreign IDs, 6 timers, 3 of a run's tasks", len(derived))
+	if len(derived) != 17 {
+		t.Fatalf("%d derived rows, want 3 of the index, 3 of foreign IDs, 1 pinned, 6 timers, 4 of a run's tasks", len(derived))
 	}
 	b := s.db.NewBatch()
 	for _, r := range derived {
