@@ -33,6 +33,10 @@ func TestFaultsLoseNoEventApacheKafka(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, granted := paymentsFor(t)
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	env := append(os.Environ(), "WFRT_KAFKA_BROKERS="+broker.Addr, "WFRT_KAFKA_TOPIC_PARTITIONS=3")
 	s := &server{}
 	if err := s.start(dir, env); err != nil {
