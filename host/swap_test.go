@@ -384,6 +384,9 @@ func TestWatchWithoutNotifications(t *testing.T) {
 	}
 	r.put("door.wasm", generation(1))
 	<-catalogs
+	if err := r.Load(t.Context()); err != nil { // the look that found it has ended then
+		t.Fatal(err)
+	}
 	r.serves("door")
 	cancel()
 	if err := <-watched; err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench runs a Loop whose builds take a time, in a synctest bubble.
 type bench struct {
 	changes chan struct{}
+	mu      sync.Mutex      // guards the fields below
 	began   []time.Duration // since the start
 	ended   int             // builds that were not cut off
 }
@@ -29,10 +31,14 @@ func start(t *testing.T, takes time.Duration) (*bench, context.CancelFunc) {
 	go func() {
 		defer close(done)
 		Loop(ctx, b.changes, func(ctx context.Context) {
+			b.mu.Lock()
 			b.began = append(b.began, time.Since(zero))
+			b.mu.Unlock()
 			select {
 			case <-time.After(takes):
+				b.mu.Lock()
 				b.ended++
+				b.mu.Unlock()
 			case <-ctx.Done():
 			}
 		})
@@ -46,6 +52,8 @@ func start(t *testing.T, takes time.Duration) (*bench, context.CancelFunc) {
 func (b *bench) want(t *testing.T, ended int, began ...time.Duration) {
 	t.Helper()
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.ended != ended || len(b.began) != len(began) {
 		t.Fatalf("builds began at %v, %d ended; want %v, %d", b.began, b.ended, began, ended)
 	}
