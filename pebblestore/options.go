@@ -80,7 +80,8 @@ func (o Options) validate() error {
 // Until opened is set it begins no compaction.
 func (o Options) pebbleOptions(lock *pebble.Lock, logger *pebbleLogger, opened *atomic.Bool) *pebble.Options {
 	p := &pebble.Options{
-		CacheSize: o.CacheBytes,
+		// Pebble counts its tables in memory against the cache: without room for the one written and the one flushed, nothing is cached.
+		CacheSize: o.CacheBytes + 2*int64(o.MemTableBytes),
 		FS:        o.FS,
 		Lock:      lock,
 		Logger:    logger,
