@@ -56,7 +56,7 @@ func goldenStore(t *testing.T) *Store {
 		{Kind: runtime.PendingCallback, Callback: 1, Due: created.Add(3 * time.Minute), Attempt: 2, Trace: runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}}},
 		{Kind: runtime.PendingTimeout, Name: "now", Due: created, Attempt: 1, Taken: true},
 	}
-	waiting.Pinned = runtime.Digest{0xef, 31: 0x01}
+	waiting.Pinned, waiting.Alone = runtime.Digest{0xef, 31: 0x01}, 300
 	ended := first.Clone()
 	ended.RunID = ended.RunID.After(waiting.RunID, 2)
 	ended.State, ended.ExpireAt = runtime.Completed, created.Add(48*time.Hour)
@@ -93,7 +93,7 @@ func goldenStore(t *testing.T) *Store {
 			Next: &waiting, Payload: []byte("paid"),
 			Log: &runtime.LogEntry{
 				RunID: waiting.RunID, Version: 1, Time: created, Handler: "step/charge", Attempt: 1,
-				Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "asking the bank"}, {Time: created, Level: 8}},
+				Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "asking the bank", Handler: "step/ask"}, {Time: created, Level: 8}},
 			},
 		},
 		{
@@ -474,7 +474,7 @@ func FuzzValues(f *testing.F) {
 	r.Trace = runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1}
 	f.Add(append(appendRecordHead(nil, &r), r.Object...))
 	f.Add(appendLog(nil, &runtime.LogEntry{
-		Handler: "step/h", Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "t"}, {}},
+		Handler: "step/h", Lines: []runtime.LogLine{{Time: created, Level: -4, Text: "t", Handler: "step/i"}, {}},
 	}))
 	for _, task := range []runtime.Task{
 		{Attempt: 1, On: 2, Record: &r},

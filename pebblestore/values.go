@@ -45,6 +45,7 @@ func appendRecordHead(dst []byte, r *runtime.Record) []byte {
 	dst = appendTime(dst, 23, r.ExpireAt)
 	dst = appendDigest(dst, 24, r.Pinned)
 	dst = appendTrace(dst, 25, r.Trace)
+	dst = appendUint(dst, 26, r.Alone)
 	return appendObjectHead(dst, 15, r.Object)
 }
 
@@ -140,6 +141,8 @@ func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 			d.fixed(r.Pinned[:])
 		case 25:
 			r.Trace = d.trace()
+		case 26:
+			r.Alone = d.uint(64)
 		}
 	}
 	if r.Object == nil {
@@ -315,7 +318,8 @@ func appendLog(dst []byte, l *runtime.LogEntry) []byte {
 		at, line := len(dst), &l.Lines[i]
 		dst = appendTime(dst, 1, line.Time)
 		dst = appendUint(dst, 2, protowire.EncodeZigZag(int64(line.Level)))
-		dst = closeMessage(appendString(dst, 3, line.Text), at, 0)
+		dst = appendString(dst, 3, line.Text)
+		dst = closeMessage(appendString(dst, 4, line.Handler), at, 0)
 	}
 	return dst
 }
@@ -330,14 +334,14 @@ func (n *names) decodeLog(b []byte, l *runtime.LogEntry) error {
 			l.Attempt = uint32(d.uint(32))
 		case 3:
 			var line runtime.LogLine
-			d.take(decodeLogLine(d.bytes(), &line))
+			d.take(n.decodeLogLine(d.bytes(), &line))
 			l.Lines = append(l.Lines, line)
 		}
 	}
 	return d.err
 }
 
-func decodeLogLine(b []byte, l *runtime.LogLine) error {
+func (n *names) decodeLogLine(b []byte, l *runtime.LogLine) error {
 	d := decoder{rest: b}
 	for d.next() {
 		switch d.num {
@@ -347,6 +351,8 @@ func decodeLogLine(b []byte, l *runtime.LogLine) error {
 			l.Level = int(protowire.DecodeZigZag(d.uint(64)))
 		case 3:
 			l.Text = string(d.bytes())
+		case 4:
+			l.Handler = n.get(d.bytes())
 		}
 	}
 	return d.err

@@ -30,6 +30,9 @@ func (c *Control) apply(rec *Record, w *Workflow, status *Status, owner Epoch, n
 	*next = *rec
 	next.Version++
 	next.Lines, next.Owner, next.UpdatedAt = 0, owner, now
+	if c.Cause == CausePerson {
+		next.Alone = 0
+	}
 	b.Prev, b.Next = rec, next
 	switch {
 	case c.Move != nil:

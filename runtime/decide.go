@@ -122,9 +122,12 @@ func Decide(d *Decision, next *Record, b *Batch) {
 	default:
 		d.advance(next)
 	}
-	if next.State == Running && next.Version%d.Rules.MaxVersions == 0 {
+	if next.Alone++; d.Work.Kind == HandlerCallback {
+		next.Alone = 0
+	}
+	if next.State == Running && next.Alone >= d.Rules.MaxVersions {
 		d.pause(next, PausedByLimit, fmt.Sprintf(
-			"the run has reached %d versions (engine.max_versions); if it does not circle, resume it", next.Version))
+			"the run has made %d versions by itself (engine.max_versions); if it does not circle, resume it", next.Alone))
 	}
 	line := d.line(next)
 	line.Failed = kind == OutcomeError || kind == OutcomePermanent
@@ -153,7 +156,7 @@ func logOf(rec *Record, h *Handler, attempt uint32, lines []LogLine, now time.Ti
 		return nil
 	}
 	return &LogEntry{
-		RunID: rec.RunID, Version: rec.Version, Time: now, Handler: h.Kind.String() + "/" + h.Name, Attempt: attempt, Lines: lines,
+		RunID: rec.RunID, Version: rec.Version, Time: now, Handler: h.title(), Attempt: attempt, Lines: lines,
 	}
 }
 
@@ -378,7 +381,8 @@ func (d *Decision) fault() string {
 }
 
 // conclude adds what follows from a change whatever made it: callbacks that came too late are refused, hooks are told, and a
-// run that has ended gets the time of its removal. w may be nil, while no module carries the workflow.
+// run that has ended gets the time of its removal. w may be nil, while no module carries the workflow: the task that then stands
+// for the hooks stands for that time too.
 func conclude(prev, next *Record, w *Workflow, now time.Time, b *Batch) {
 	for _, p := range prev.Pending {
 		if p.Kind != PendingCallback || slices.ContainsFunc(next.Pending, func(q Pending) bool { return q.Callback == p.Callback }) {
@@ -400,12 +404,20 @@ func conclude(prev, next *Record, w *Workflow, now time.Time, b *Batch) {
 	if event := hookEvent(prev.State, next.State); event != 0 {
 		addHooks(b, next, w, event, now)
 	}
-	if prev.State.Active() && !next.State.Active() && w != nil && w.Retention > 0 {
-		next.ExpireAt = later(now, w.Retention)
+	if prev.State.Active() && !next.State.Active() && w != nil {
+		next.ExpireAt = w.expiry(now)
 	}
 	if next.State == RequestedDataDeleted {
 		b.AddTasks = append(b.AddTasks, Task{Due: now, Kind: TaskErase, RunID: next.RunID, Version: next.Version})
 	}
+}
+
+// expiry returns when a run that ended at that time is removed; zero for never.
+func (w *Workflow) expiry(ended time.Time) time.Time {
+	if w.Retention <= 0 {
+		return time.Time{}
+	}
+	return later(ended, w.Retention)
 }
 
 // addHooks adds a task for each hook of an event. While the workflow is unknown it adds one without a name, which becomes one

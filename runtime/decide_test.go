@@ -178,11 +178,11 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"a run that circles is paused",
-			func(r *runtime.Record) { r.State, r.Version = runtime.Running, 99 },
+			func(r *runtime.Record) { r.State, r.Version, r.Alone = runtime.Running, 700, 99 },
 			runtime.Outcome{Kind: runtime.OutcomeTo, Status: "received"},
 			func(r *runtime.Record) {
-				r.State, r.Version, r.Entry, r.Task, r.Pause = runtime.Paused, 100, 100, 100, runtime.PausedByLimit
-				r.Reason = "the run has reached 100 versions (engine.max_versions); if it does not circle, resume it"
+				r.State, r.Version, r.Entry, r.Task, r.Pause = runtime.Paused, 701, 701, 701, runtime.PausedByLimit
+				r.Reason = "the run has made 100 versions by itself (engine.max_versions); if it does not circle, resume it"
 			},
 		},
 	} {
@@ -198,6 +198,7 @@ func TestDecide(t *testing.T) {
 			c.want(&want)
 			if want.Version != before.Version {
 				want.Digest = orders().Statuses[rec.Status].Step.Digest
+				want.Alone++
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("next record\n got %+v\nwant %+v", got, want)

@@ -29,7 +29,8 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxObject is the largest object of a run, in bytes. Defaults to 1 MiB.
 	MaxObject int
-	// MaxVersions pauses a run that reaches it, so that none circles for ever. Defaults to 10,000.
+	// MaxVersions pauses a run that has made so many by itself, with no callback and no person in between: none circles for ever.
+	// Defaults to 10,000.
 	MaxVersions uint64
 	// Meter takes measurements. Defaults to NoMeter.
 	Meter Meter

@@ -58,9 +58,10 @@ type Intent struct {
 
 // LogLine is one line that a handler logged.
 type LogLine struct {
-	Time  time.Time
-	Level int // of log/slog
-	Text  string
+	Time    time.Time
+	Level   int // of log/slog
+	Text    string
+	Handler string // its kind and name, as in LogEntry, when it is another than the entry's; an invocation leaves it empty
 }
 
 // Reset empties the outcome and keeps the object's buffer.

@@ -57,7 +57,7 @@ const (
 	PausedByError  PauseCause = 1 // attempts exhausted, or a permanent error
 	PausedByStep   PauseCause = 2 // the step asked for it
 	PausedByPerson PauseCause = 3
-	PausedByLimit  PauseCause = 4 // the run reached max_versions
+	PausedByLimit  PauseCause = 4 // the run made max_versions by itself
 )
 
 // String returns the cause's name as the API writes it; "" for NotPaused.
@@ -98,6 +98,7 @@ type Record struct {
 	Pending   []Pending // what else is to be done, in no order
 	Callbacks uint64    // how many callbacks the run has taken in: the number of the last
 	Lines     uint32    // lines of the history on this version that made none
+	Alone     uint64    // how many versions the run has made by itself since a trigger, a callback or a person
 
 	Pause    PauseCause // why the run is Paused
 	ResumeAt time.Time  // when a run paused by an error resumes by itself

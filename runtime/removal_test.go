@@ -76,6 +76,51 @@ func TestRetentionWhileARunIsInMemory(t *testing.T) {
 	}
 }
 
+// A run that ends while no module carries its workflow is removed all the same, when a module says for how long it is kept: by the
+// time of its end.
+func TestRetentionOfARunThatEndsWithoutAModule(t *testing.T) {
+	for _, what := range []string{"ended", "erased"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := 0
+				w := runtimetest.Workflow("orders", runtimetest.Retention(24*time.Hour),
+					runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: runtimetest.To("shipped")},
+					runtimetest.Hook{On: runtime.HookCancel, Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+						told++
+						out.Kind = runtime.OutcomeDone
+						return nil
+					}},
+				)
+				e := start(t, onMemory(), w)
+				id := trigger(t, e, "orders", "1")
+				e.SetCatalog(runtime.NewCatalog())
+				if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				ended := time.Now()
+				if what == "erased" {
+					if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				elapse(10 * time.Hour)
+				e.SetCatalog(runtime.NewCatalog(w))
+				elapse(time.Hour)
+				synctest.Wait()
+				rec, err := e.Run(t.Context(), id)
+				if err != nil || told != 1 || !rec.ExpireAt.Equal(ended.Add(24*time.Hour)) {
+					t.Fatalf("told %d times, removed at %v, want %v: %v", told, rec.ExpireAt, ended.Add(24*time.Hour), err)
+				}
+				elapse(13 * time.Hour)
+				synctest.Wait()
+				if _, err := e.Run(t.Context(), id); !errors.Is(err, runtime.ErrNotFound) {
+					t.Errorf("the run is to be removed: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // A hook that is under way while its run is erased has seen the data: what it logs and why it fails are not kept.
 func TestHookUnderWayDuringErase(t *testing.T) {
 	for _, fails := range []bool{false, true} {

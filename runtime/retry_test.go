@@ -195,12 +195,36 @@ func TestCirclingRunIsPaused(t *testing.T) {
 		}))
 		id := trigger(t, e, "circle", "1")
 		for i := range uint64(3) {
-			if last := settle(t, e, id); last.Version != 500*(i+1)+0 && last.Pause != runtime.PausedByLimit {
+			if last := settle(t, e, id); last.Version != 501*(i+1) || last.Pause != runtime.PausedByLimit {
 				t.Fatalf("round %d: %+v", i, last)
 			}
 			if _, err := e.Resume(t.Context(), id, runtime.Note{Reason: "once more"}); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// A run that only takes what comes from outside does not circle, however much that is; and a person who resumes it has looked.
+func TestCallbacksAreNoCircle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opt := onMemory()
+		opt.MaxVersions = 10
+		e := start(t, opt, runtimetest.Workflow("sum",
+			runtimetest.Callback{Status: "collecting", To: []string{"done"}, Func: runtimetest.Answer(runtime.OutcomeRepeat, "")},
+			runtimetest.Callback{Status: "collecting", Name: "unused", To: []string{"done"}, Func: runtimetest.To("done")},
+		))
+		id := trigger(t, e, "sum", "1")
+		for i := range uint64(100) {
+			done, err := e.Callback(t.Context(), runtime.Callback{
+				Workflow: "sum", Status: "collecting", ForeignID: "1", Payload: []byte("1"), Wait: time.Minute,
+			})
+			if err != nil || done.Pending || done.Record.Version != i+2 || done.Record.State != runtime.Running {
+				t.Fatalf("callback %d: %+v, %v", i, done, err)
+			}
+		}
+		if rec, err := e.Run(t.Context(), id); err != nil || rec.Alone != 0 {
+			t.Errorf("%+v, %v", rec, err)
 		}
 	})
 }

@@ -82,21 +82,12 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 	}
 	err := e.checkTrigger(trigger)
 	if err == nil {
-		s.mu.Lock()
-		_, err = s.trigger(trigger, func(id RunID, b *Batch) {
-			b.DropTask, b.PrevSchedule = t, sched
-			b.NextSchedule = sched.after(slot, e.now(), "triggered")
-			b.NextSchedule.LastRun = id
-			b.AddTasks = appendSlot(b.AddTasks, b.NextSchedule)
-		})
-		s.mu.Unlock()
+		err = s.beginSlot(t, sched, slot, trigger)
 	}
 	var busy *InProgressError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &busy) && sched.CatchUp == CatchUpAll && e.now().Sub(slot) > late:
-		return s.failSlot(t, sched, err, time.Second)
 	case errors.As(err, &busy):
 		return s.endSlot(t, sched, slot, "skipped: "+err.Error(), nil)
 	case e.Err() != nil:
@@ -104,6 +95,42 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 	default:
 		return s.failSlot(t, sched, err, DefaultRetry().Wait(t.Attempt+1, e.share()))
 	}
+}
+
+// beginSlot begins the run of a slot, or holds the slot until the run that is in its way has ended.
+func (s *shard) beginSlot(t *Task, sched *Schedule, slot time.Time, trigger *Trigger) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.trigger(trigger, func(id RunID, b *Batch) {
+		b.DropTask, b.PrevSchedule = t, sched
+		b.NextSchedule = sched.after(slot, s.engine.now(), "triggered")
+		b.NextSchedule.LastRun = id
+		b.AddTasks = appendSlot(b.AddTasks, b.NextSchedule)
+	})
+	var busy *InProgressError
+	if errors.As(err, &busy) && sched.CatchUp == CatchUpAll && s.engine.now().Sub(slot) > late {
+		return s.holdSlot(t, sched, busy)
+	}
+	return err
+}
+
+// holdSlot keeps a slot until the run that is in its way has ended, and writes once that it waits.
+// REQUIRES: s.mu
+func (s *shard) holdSlot(t *Task, sched *Schedule, busy *InProgressError) error {
+	s.side.held[t.key()] = hold{run: busy.RunID, slot: t.Slot}
+	now := s.engine.now()
+	next := *sched
+	next.LastAt, next.LastResult = now, "waits: "+busy.Error()
+	b := &Batch{PrevSchedule: sched, NextSchedule: &next}
+	switch {
+	case t.Due.After(now): // its filter was asked, and could have been asked again only then
+		again := *t
+		again.Due = now
+		b.DropTask, b.AddTasks = t, []Task{again}
+	case next.LastResult == sched.LastResult:
+		return nil
+	}
+	return s.commit(b)
 }
 
 // after returns the schedule once a slot is done.

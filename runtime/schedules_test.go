@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +123,62 @@ func TestCatchUp(t *testing.T) {
 				if n := runsOf(t, e, "hourly"); n != want+1 {
 					t.Errorf("%d runs after the next slot, want %d", n, want+1)
 				}
+			})
+		})
+	}
+}
+
+// writes is a store that counts its batches.
+type writes struct {
+	*runtimetest.MemStore
+	n atomic.Int64
+}
+
+func (w *writes) Apply(s runtime.Shard, epoch runtime.Epoch, b *runtime.Batch) (runtime.LSN, error) {
+	w.n.Add(1)
+	return w.MemStore.Apply(s, epoch, b)
+}
+
+// A slot that is caught up with waits for the end of the run before it, writes nothing meanwhile, and goes on at once: also after a
+// crash, and with a filter, which is asked again.
+func TestCatchUpWaitsForTheRunBefore(t *testing.T) {
+	for _, filtered := range []bool{false, true} {
+		t.Run(fmt.Sprint("filter ", filtered), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hold := make(chan struct{})
+				s := runtimetest.Schedule{Spec: runtime.ScheduleSpec{Name: "hourly", Cron: "@every 1h", CatchUp: runtime.CatchUpAll}}
+				if filtered {
+					s.Filter = runtimetest.Answer(runtime.OutcomeDone, "")
+				}
+				store := &writes{MemStore: runtimetest.NewMemStore(1)}
+				e := start(t, runtime.Options{Store: store, StepTimeout: 100 * time.Hour}, reports(hold, s))
+				elapse(30 * time.Minute)
+				for range 2 { // five slots pass the first time
+					store = &writes{MemStore: crash(t, e, store.MemStore)}
+					elapse(5 * time.Hour)
+					e = start(t, runtime.Options{Store: store, StepTimeout: 100 * time.Hour}, reports(hold, s))
+					elapse(10 * time.Minute)
+				}
+				if n := runsOf(t, e, "hourly"); n != 1 {
+					t.Fatalf("%d runs while the first goes on", n)
+				}
+				known, err := e.Schedules(t.Context())
+				if err != nil || !strings.HasPrefix(known[0].LastResult, "waits: workflow report already has an active run") {
+					t.Errorf("%+v, %v", known, err)
+				}
+				before := store.n.Load()
+				elapse(10 * time.Hour)
+				synctest.Wait()
+				if n := store.n.Load() - before; n != 0 {
+					t.Errorf("%d batches in ten hours of waiting", n)
+				}
+				for n := 2; n <= 4; n++ {
+					hold <- struct{}{}
+					if got := runsOf(t, e, "hourly"); got != n {
+						t.Fatalf("%d runs, want %d, once the one before has ended", got, n)
+					}
+				}
+				close(hold)
 			})
 		})
 	}

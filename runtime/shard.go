@@ -88,6 +88,9 @@ func (s *shard) commit(b *Batch) error {
 			e.meters.states(next.Workflow).Changed(0, next.State)
 		case b.Prev.State != next.State:
 			e.meters.states(next.Workflow).Changed(b.Prev.State, next.State)
+			if !next.State.Active() {
+				s.side.ended(next.RunID)
+			}
 		}
 	}
 	for i := range b.AddTasks {

@@ -23,9 +23,16 @@ type side struct {
 	shard   *shard
 	busy    map[taskKey]lane // guarded by shard.mu, as what follows
 	lanes   map[lane]int     // tasks under way
+	held    map[taskKey]hold // slots that wait for the end of a run
 	timer   ClockTimer
 	nextDue time.Time
 	more    bool // something is due that could not be begun
+}
+
+// hold is why a slot waits.
+type hold struct {
+	run  RunID     // for whose end
+	slot time.Time // another slot of the schedule does not wait
 }
 
 // lane is the tasks that can delay each other: those that call handlers of one workflow, or "", those that call none.
@@ -92,7 +99,20 @@ func (t *Task) key() taskKey {
 	return taskKey{kind: t.Kind, runID: t.RunID, version: t.Version, workflow: t.Workflow, name: t.Name}
 }
 
-func (d *side) init(s *shard) { d.shard, d.busy, d.lanes = s, map[taskKey]lane{}, map[lane]int{} }
+func (d *side) init(s *shard) {
+	d.shard, d.busy, d.lanes, d.held = s, map[taskKey]lane{}, map[lane]int{}, map[taskKey]hold{}
+}
+
+// ended has the slots looked at that waited for the end of a run.
+// REQUIRES: shard.mu
+func (d *side) ended(id RunID) {
+	for key, h := range d.held {
+		if h.run == id {
+			delete(d.held, key)
+			d.arm(d.shard.engine.now())
+		}
+	}
+}
 
 // arm has the tasks looked at when due, or before.
 // REQUIRES: shard.mu
@@ -143,6 +163,9 @@ func (d *side) begin() error {
 				continue
 			}
 			key := t.key()
+			if h, held := d.held[key]; held && h.slot.Equal(t.Slot) {
+				continue
+			}
 			if _, busy := d.busy[key]; busy { // or it has just been replaced, as the next slot of a schedule that catches up
 				d.more = true
 				continue
@@ -335,11 +358,28 @@ func (w *Workflow) hook(on HookEvent, name string) *Handler {
 	return nil
 }
 
-// spread replaces the task that stands for all hooks of an event by one for each.
+// spread replaces the task that stands for all hooks of an event by one for each. A run that ended while no module carried its
+// workflow gets the time of its removal.
 func (s *shard) spread(t *Task, w *Workflow) error {
-	b := &Batch{DropTask: t}
-	addHooks(b, t.Record, w, t.On, s.engine.now())
-	return s.put(b)
+	expire := w.expiry(t.Record.UpdatedAt)
+	_, err := s.change(t.RunID, func(r *run) error {
+		r.next = r.rec
+		if (t.On == HookCancel || t.On == HookComplete) && r.rec.ExpireAt.IsZero() {
+			r.next.ExpireAt = expire
+		}
+		r.batch.Prev, r.batch.Next, r.batch.DropTask = &r.rec, &r.next, t
+		addHooks(&r.batch, t.Record, w, t.On, s.engine.now())
+		for i := range r.batch.AddTasks {
+			r.batch.AddTasks[i].scrub(&r.rec)
+		}
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) { // the run has been removed: its hooks are told all the same
+		b := &Batch{DropTask: t}
+		addHooks(b, t.Record, w, t.On, s.engine.now())
+		return s.put(b)
+	}
+	return err
 }
 
 // tryTask makes one attempt of a task by calling a handler. A nil outcome means that the call is void and the task stays.

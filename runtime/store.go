@@ -57,7 +57,7 @@ func (b *Batch) Reset() {
 	*b = Batch{History: b.History[:0], AddTasks: b.AddTasks[:0]}
 }
 
-// LogEntry is what a handler logged in one invocation.
+// LogEntry is what was logged for one piece of work: by one handler, or by the several that a callback or the timers of a status have.
 type LogEntry struct {
 	RunID   RunID
 	Version uint64    // that it ran on

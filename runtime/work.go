@@ -230,25 +230,47 @@ func (e *Engine) takeCallback(r *run, status *Status) error {
 		return err
 	}
 	r.inv.Payload = payload
-	var logs []LogLine
-	var fuel uint64
+	var all chorus
 	for _, h := range status.Callbacks {
 		if err := e.invoke(r, h); err != nil {
 			return err
 		}
-		logs, fuel = append(logs, r.out.Logs...), fuel+r.out.Fuel
+		all.add(h, &r.out)
 		if r.out.Kind != OutcomeSkip {
 			break
 		}
 	}
-	r.out.Logs, r.out.Fuel = logs, fuel
+	all.give(r.inv.Handler, &r.out)
 	return nil
+}
+
+// chorus is what several handlers logged and used that were called for one piece of work.
+type chorus struct {
+	logs []LogLine
+	fuel uint64
+}
+
+func (c *chorus) add(h *Handler, out *Outcome) {
+	c.fuel += out.Fuel
+	for _, line := range out.Logs {
+		line.Handler = h.title()
+		c.logs = append(c.logs, line)
+	}
+}
+
+// give makes it that of an outcome, whose log entry will be last's.
+func (c *chorus) give(last *Handler, out *Outcome) {
+	for i := range c.logs {
+		if c.logs[i].Handler == last.title() {
+			c.logs[i].Handler = ""
+		}
+	}
+	out.Logs, out.Fuel = c.logs, c.fuel
 }
 
 // computeTimers asks for the due times of the timeouts that are computed.
 func (e *Engine) computeTimers(r *run, status *Status) error {
-	var logs []LogLine
-	var fuel uint64
+	var all chorus
 	for _, t := range status.Timeouts {
 		if t.Timer == nil {
 			continue
@@ -256,9 +278,9 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 		if err := e.invoke(r, t.Timer); err != nil {
 			return err
 		}
-		logs, fuel = append(logs, r.out.Logs...), fuel+r.out.Fuel
+		all.add(t.Timer, &r.out)
 		if r.out.Kind == OutcomeError || r.out.Kind == OutcomePermanent {
-			r.out.Logs, r.out.Fuel = logs, fuel
+			all.give(t.Timer, &r.out)
 			return nil
 		}
 		if r.out.Kind == OutcomeDone {
@@ -270,7 +292,8 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 		}
 	}
 	r.out.Reset()
-	r.out.Kind, r.out.Logs, r.out.Fuel = OutcomeDone, logs, fuel
+	r.out.Kind = OutcomeDone
+	all.give(r.inv.Handler, &r.out)
 	return nil
 }
 

@@ -167,6 +167,9 @@ type Handler struct {
 	Invoker     Invoker       // runs it
 }
 
+// title names a handler for people: "callback/shipped".
+func (h *Handler) title() string { return h.Kind.String() + "/" + h.Name }
+
 // Module is the bound that the handlers of one module share. It is told apart by its address.
 type Module struct {
 	Instances int // invocations at a time, at most; ≥ 1

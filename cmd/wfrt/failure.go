@@ -121,28 +121,18 @@ func explain(err error) *failure {
 
 // explainProblem maps what a server refused.
 func explainProblem(err error, p *httpapi.Problem) *failure {
-	f := &failure{code: exitFailure, err: err, hint: p.Hint}
+	f := &failure{code: exitFailure, err: err, hint: commandHint(p)}
 	switch p.Status {
 	case http.StatusNotFound:
 		f.code = exitNotFound
 	case http.StatusConflict:
 		f.code = exitConflict
-		switch {
-		case p.RunState != "":
-			f.hint = "`wfrt runs get " + p.RunID + "` shows where the run is"
-		case f.hint == "" && p.RunID != "":
-			f.hint = "`wfrt runs await " + p.RunID + "` waits for that run"
-		}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		f.code = exitForbidden
-		if f.hint == "" {
-			f.hint = "set WFRT_TOKEN to the server's token"
-		}
 	case http.StatusUnprocessableEntity:
 		f.code = exitUsage
 		if p.CallbackID != "" {
 			f.code = exitRefused
-			f.hint = "`wfrt runs history " + p.RunID + "` has the callback"
 		}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		f.code = exitUsage

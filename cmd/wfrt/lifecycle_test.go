@@ -283,7 +283,7 @@ func TestSchedules(t *testing.T) {
 	s.must([]string{"runs", "history", run.RunID}, "schedule nightly")
 	s.exits(exitConflict, []string{"schedules", "trigger", "shop", "nightly"}, run.RunID)
 	s.must([]string{"schedules", "delete", "shop", "nightly"}, "deleted schedule nightly")
-	if got := document[httpapi.ScheduleList](s, "schedules", "list", "shop"); len(got.Schedules) != 0 {
+	if got := document[httpapi.ScheduleList](s, "schedules", "list", "--workflow", "shop"); len(got.Schedules) != 0 {
 		t.Errorf("after its end the list is %+v", got.Schedules)
 	}
 	for _, name := range []string{"pause", "resume", "delete", "trigger"} {

@@ -117,6 +117,9 @@ func checkArgs(c *cobra.Command) {
 		if await := c.Flag("await"); await != nil && await.Value.String() == settled {
 			hint = "to await a status write --await=" + args[len(args)-1]
 		}
+		if c.Flag("workflow") != nil && len(args) > 0 {
+			hint = "to select a workflow write --workflow " + args[0]
+		}
 		return usage(hint, "`%s` takes %s; there are %d", c.CommandPath(), wanted, len(args))
 	}
 }

@@ -34,16 +34,15 @@ func (a *app) newRunsList() *cobra.Command {
 		cursor string
 	)
 	cmd := &cobra.Command{
-		Use:   "list [WORKFLOW]...",
+		Use:   "list",
 		Short: "List runs, newest first",
-		Example: `  wfrt runs list orders --state Paused
+		Example: `  wfrt runs list --workflow orders --state Paused
   wfrt runs list --created-after 2026-01-31T00:00:00Z --output json`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, workflows []string) error {
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return usage("use 1 or more", "--limit is %d", limit)
 			}
-			filter.workflows = workflows
 			query := filter.query()
 			if cursor != "" {
 				query.Set("cursor", cursor)

@@ -84,7 +84,6 @@ whose state does not allow it is skipped. Runs that begin meanwhile are left alo
 		},
 	}
 	f.noteFlags.flags(cmd.Flags())
-	cmd.Flags().StringArrayVar(&f.workflows, "workflow", nil, "only runs of this `workflow`; may be given several times")
 	f.runFilter.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "count the selected runs and change nothing")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "change the selected runs")

@@ -14,8 +14,9 @@ type runFilter struct {
 	after, before                           string // of their creation; RFC 3339
 }
 
-// flags adds the flags of a filter, without that of its workflows.
+// flags adds the flags of a filter.
 func (f *runFilter) flags(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.workflows, "workflow", nil, "only runs of this `workflow`; may be given several times")
 	flags.StringArrayVar(&f.states, "state", nil, "only runs in this run `state`; may be given several times")
 	flags.StringArrayVar(&f.statuses, "status", nil, "only runs in this `status`; may be given several times")
 	flags.StringArrayVar(&f.foreignIDs, "foreign-id", nil, "only runs of this foreign `ID`; may be given several times")

@@ -125,7 +125,7 @@ func (a *app) printLogs(entries []httpapi.LogEntry) error {
 	for i := range entries {
 		e := &entries[i]
 		for _, line := range e.Lines {
-			t.row(clock(line.Time), strconv.FormatUint(e.Version, 10), e.Handler, strconv.FormatUint(uint64(e.Attempt), 10), line.Level, oneLine(line.Text))
+			t.row(clock(line.Time), strconv.FormatUint(e.Version, 10), oneLine(line.Handler), strconv.FormatUint(uint64(e.Attempt), 10), line.Level, oneLine(line.Text))
 		}
 	}
 	return t.flush()

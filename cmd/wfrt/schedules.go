@@ -20,11 +20,12 @@ func (a *app) newSchedules() *cobra.Command {
 }
 
 func (a *app) newSchedulesList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list [WORKFLOW]...",
+	var workflows []string
+	cmd := &cobra.Command{
+		Use:   "list",
 		Short: "List schedules, their next slots and what became of the last",
-		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, workflows []string) error {
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -36,6 +37,8 @@ func (a *app) newSchedulesList() *cobra.Command {
 			return a.printSchedules(&list)
 		},
 	}
+	cmd.Flags().StringArrayVar(&workflows, "workflow", nil, "only schedules of this `workflow`; may be given several times")
+	return cmd
 }
 
 // printSchedules prints a list of schedules.

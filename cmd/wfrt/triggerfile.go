@@ -75,7 +75,7 @@ func (a *app) triggerFile(ctx context.Context, c *client.Client, workflow string
 	case summary.Elsewhere > 0:
 		return &failure{
 			exitElsewhere, fmt.Errorf("%s ended elsewhere", plural(summary.Elsewhere, "run")),
-			"`wfrt runs list " + workflow + " --state Paused` and `--state Cancelled` show them",
+			"`wfrt runs list --workflow " + workflow + " --state Paused` and `--state Cancelled` show them",
 		}
 	}
 	return nil

@@ -58,7 +58,7 @@ type redriveEventOutput struct{ Body ParkedEvent }
 
 func (s *Server) redriveParkedEvent(ctx context.Context, in *redriveEventInput) (*redriveEventOutput, error) {
 	if in.ID == "" {
-		return nil, invalid("id", "is missing", "name the event, as GET /v1/outbox/parked has it")
+		return nil, invalid("id", "is missing", "name the event by its id, as the list of parked events has it")
 	}
 	p, err := s.opt.Engine.RedriveEvent(ctx, in.ID)
 	var refused *runtime.RefusedError

@@ -19,7 +19,7 @@ func TestLogs(t *testing.T) {
 		t.Fatalf("the logs are %+v", page)
 	}
 	if l := page.Logs[0]; l.Handler != "step/ordered" || l.Version != 1 || l.Attempt != 1 || l.Time.IsZero() || len(l.Lines) != 1 ||
-		l.Lines[0] != (LogLine{Time: time.Unix(1, 0).UTC(), Level: "WARN", Text: "charged"}) {
+		l.Lines[0] != (LogLine{Time: time.Unix(1, 0).UTC(), Handler: "step/ordered", Level: "WARN", Text: "charged"}) {
 		t.Errorf("the entry is %+v", l)
 	}
 	quiet := begin(t, s, "held", "1")

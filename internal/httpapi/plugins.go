@@ -259,7 +259,7 @@ type deployInput struct {
 func (s *Server) deployPlugin(ctx context.Context, in *deployInput) (*pluginOutput, error) {
 	d := &PluginDeployment{Name: in.Name, Module: in.RawBody}
 	if in.Name == "" {
-		return nil, invalid("name", "is missing", "name the plugin: POST /v1/plugins?name=orders")
+		return nil, invalid("name", "is missing", "name the plugin in the parameter name: ?name=orders")
 	}
 	var err error
 	if d.PluginOrder, err = orderOf(in.By, in.Force); err != nil {

@@ -119,23 +119,26 @@ type HistoryPage struct {
 type LogEntry struct {
 	Version uint64    `json:"version" doc:"The version it ran on."`
 	Time    time.Time `json:"time" doc:"When it ended."`
-	Handler string    `json:"handler" doc:"Its kind and its name, as step/received."`
+	Handler string    `json:"handler" doc:"Its kind and its name, as step/received. Of several handlers in turn, the last."`
 	Attempt uint32    `json:"attempt" doc:"Which attempt it was, from 1."`
 	Lines   []LogLine `json:"lines" nullable:"false"`
 }
 
 // LogLine is one line that a handler logged.
 type LogLine struct {
-	Time  time.Time `json:"time"`
-	Level string    `json:"level" doc:"DEBUG, INFO, WARN or ERROR, or one of them and a difference."`
-	Text  string    `json:"text"`
+	Time    time.Time `json:"time"`
+	Handler string    `json:"handler" doc:"Which handler wrote it: its kind and its name."`
+	Level   string    `json:"level" doc:"DEBUG, INFO, WARN or ERROR, or one of them and a difference."`
+	Text    string    `json:"text"`
 }
 
 func viewLog(l *runtime.LogEntry) LogEntry {
 	view := LogEntry{Version: l.Version, Time: l.Time, Handler: l.Handler, Attempt: l.Attempt, Lines: make([]LogLine, len(l.Lines))}
 	for i := range l.Lines {
 		line := &l.Lines[i]
-		view.Lines[i] = LogLine{Time: line.Time, Level: slog.Level(line.Level).String(), Text: line.Text}
+		view.Lines[i] = LogLine{
+			Time: line.Time, Handler: cmp.Or(line.Handler, l.Handler), Level: slog.Level(line.Level).String(), Text: line.Text,
+		}
 	}
 	return view
 }

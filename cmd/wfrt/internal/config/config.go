@@ -44,7 +44,7 @@ type Engine struct {
 	HistoryObjects bool          `mapstructure:"history_objects" reload:"at once"` // keep the object of every version
 	LagAlert       time.Duration `mapstructure:"lag_alert" reload:"at once"`       // for steps that declare none; 0: never
 	MaxObject      Size          `mapstructure:"max_object" reload:"at once"`      // of a run
-	MaxVersions    int           `mapstructure:"max_versions" reload:"at once"`    // a run that reaches it is paused
+	MaxVersions    int           `mapstructure:"max_versions" reload:"at once"`    // by a run itself, in a row: then it is paused
 	Parallelism    int           `mapstructure:"parallelism" reload:"at once"`     // of steps that declare none; 0: no limit of their own
 	Retention      time.Duration `mapstructure:"retention" reload:"at once"`       // of runs that have ended, where nothing else says; 0: for ever
 	Retry          Retry         `mapstructure:"retry"`                            // for steps that declare none

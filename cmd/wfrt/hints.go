@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/wfrt/wfrt/internal/httpapi"
+)
+
+// commandHint says what to do about a problem whose own hint is for programs: the command instead of the route. It returns the
+// problem's own hint where that is for people too.
+func commandHint(p *httpapi.Problem) string {
+	const again = "give the command again; under an --idempotency-key it takes effect once"
+	switch strings.TrimPrefix(p.Type, "urn:wfrt:problem:") {
+	case "in-progress":
+		return "`wfrt runs await " + p.RunID + "` waits until that run has ended; or trigger under another foreign ID"
+	case "wrong-status", "run-ended", "wrong-state":
+		if p.RunID != "" {
+			return "`wfrt runs get " + p.RunID + "` shows where the run is"
+		}
+		return "`wfrt runs get` shows where the run is"
+	case "callback-refused":
+		return "`wfrt runs history " + p.RunID + "` has the callback"
+	case "too-many-callbacks":
+		return "give the command again when some are handled; `wfrt runs get " + p.RunID + "` shows whether the run is paused"
+	case "idempotency-key-reused":
+		return "give what was given the first time, or another --idempotency-key for something new"
+	case "unknown-run":
+		return "`wfrt runs list` lists the runs"
+	case "unknown-schedule":
+		return "`wfrt schedules list` lists the schedules"
+	case "plugin-schedule":
+		return "`wfrt schedules pause` holds it up"
+	case "unknown-connector":
+		return "`wfrt connectors list` lists the connectors; a message of one that is configured no more can be dropped"
+	case "not-parked":
+		return "`wfrt connectors parked` lists them"
+	case "unknown-event":
+		return "`wfrt outbox parked` lists them"
+	case "unauthorized":
+		return "set WFRT_TOKEN to the server's token"
+	case "stopping", "interrupted", "slow":
+		return again
+	case "store-failed":
+		return "the server must be started again once its disk is well; then " + again
+	case "no-such-path", "method-not-allowed":
+		return "the server may be of another version: `wfrt version` tells that of this command"
+	case "invalid-request":
+		if strings.Contains(p.Hint, "/openapi.json") {
+			return ""
+		}
+	}
+	return p.Hint
+}
