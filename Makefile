@@ -57,6 +57,19 @@ test-guests: ## Test that rewritten guests in C, Rust and AssemblyScript compute
 race: ## Run the tests with the race detector
 	$(GO) test -race -short -timeout 30m ./...
 
+# How often the tests of docs/parity.md run: in processes of five passes, as the race detector's own runtime has failed in longer ones.
+PARITY_COUNT ?= 20
+
+.PHONY: parity
+parity: ## Run the tests that docs/parity.md names PARITY_COUNT times with the race detector
+	@mkdir -p bin
+	@$(GO) test -count=1 -run TestParityNamesTests ./docs -args -parity $(CURDIR)/bin/parity.txt
+	@while read -r pkg tests; do \
+		for ((done = 0; done < $(PARITY_COUNT); done += 5)); do \
+			$(GO) test -race -timeout 60m -count $$((done + 5 > $(PARITY_COUNT) ? $(PARITY_COUNT) - done : 5)) -run "$$tests" $$pkg || exit 1; \
+		done; \
+	done <bin/parity.txt
+
 # Apache Kafka's jars from Maven Central, and the tests that run it. Tests and brokers find the jars in .kafka/libs, or in KAFKA_LIBS.
 KAFKA_LIBS ?= $(CURDIR)/.kafka/libs
 export KAFKA_LIBS

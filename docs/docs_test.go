@@ -2,6 +2,7 @@
 package docs
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -14,14 +15,25 @@ import (
 )
 
 var (
-	named    = regexp.MustCompile("`((?:[a-z]+/)*)(?: )?(Test[A-Za-z0-9]+)[^`]*`")
+	named    = regexp.MustCompile("`((?:[a-z]+/)*)(?: )?(Test[A-Za-z0-9]+)(?:/([^`]+))?`")
 	declared = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(\w+ \*testing\.T\)`)
-	commands = flag.String("parity", "", "write the packages and tests that parity.md names to this file, one package a line")
+	list     = flag.String("parity", "", "write the packages and tests that parity.md names to this file, for make parity")
 )
 
 // nearby are the folders in which a test that is named without one may be.
 func nearby() []string {
 	return []string{"runtime", "runtime/runtimetest", "sdk/sdktest", "internal/telemetry", "pebblestore"}
+}
+
+// testsOf are the tests of a package that are named: each with its cases, or nil for the whole test.
+type testsOf map[string][]string
+
+func (t testsOf) add(test, subtest string) {
+	if cases, known := t[test]; subtest == "" || known && cases == nil {
+		t[test] = nil
+		return
+	}
+	t[test] = append(t[test], subtest)
 }
 
 // Every test that parity.md names is there: without a folder in one of those nearby, else in the folder.
@@ -31,36 +43,35 @@ func TestParityNamesTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := map[string]map[string]bool{}
-	in := func(folder string) map[string]bool {
-		if tests[folder] == nil {
-			tests[folder] = declaredIn(t, folder)
-		}
-		return tests[folder]
-	}
-	found := map[string][]string{}
+	found := map[string]testsOf{}
 	for _, m := range named.FindAllStringSubmatch(string(page), -1) {
-		folder, test := strings.TrimSuffix(m[1], "/"), m[2]
-		folders := []string{folder}
-		if folder == "" {
+		folders := []string{strings.TrimSuffix(m[1], "/")}
+		if m[1] == "" {
 			folders = nearby()
 		}
 		there := false
-		for _, f := range folders {
-			if in(f)[test] {
-				there = true
-				found[f] = append(found[f], test)
+		for _, folder := range folders {
+			if tests[folder] == nil {
+				tests[folder], found[folder] = declaredIn(t, folder), testsOf{}
+			}
+			runs, known := tests[folder][m[2]]
+			there = there || known
+			if runs {
+				found[folder].add(m[2], m[3])
 			}
 		}
 		if !there {
 			t.Errorf("parity.md names %s, which is not there", m[0])
 		}
 	}
-	if *commands != "" {
-		writeCommands(t, found)
+	if *list != "" {
+		if err := os.WriteFile(*list, lines(found), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// declaredIn returns the tests of a folder.
+// declaredIn returns the tests of a folder, and whether they run without an outside server.
 func declaredIn(t *testing.T, folder string) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("../" + folder + "/*_test.go")
@@ -73,22 +84,29 @@ func declaredIn(t *testing.T, folder string) map[string]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range declared.FindAllStringSubmatch(string(code), -1) {
-			tests[m[1]] = true
+		for _, m := range declared.FindAllSubmatch(code, -1) {
+			tests[string(m[1])] = !bytes.HasPrefix(code, []byte("//go:build kafka"))
 		}
 	}
 	return tests
 }
 
-// writeCommands writes, for `make parity`, a package and the expression for its tests on each line.
-func writeCommands(t *testing.T, found map[string][]string) {
-	t.Helper()
-	var b strings.Builder
+// lines returns a package and the pattern of its tests on each line, and one more for each test of which only cases are named.
+func lines(found map[string]testsOf) []byte {
+	var b bytes.Buffer
 	for _, folder := range slices.Sorted(maps.Keys(found)) {
-		slices.Sort(found[folder])
-		fmt.Fprintf(&b, "./%s ^(%s)$\n", folder, strings.Join(slices.Compact(found[folder]), "|"))
+		var whole []string
+		for _, test := range slices.Sorted(maps.Keys(found[folder])) {
+			cases := found[folder][test]
+			if cases == nil {
+				whole = append(whole, test)
+				continue
+			}
+			fmt.Fprintf(&b, "./%s ^%s$/^(%s)$\n", folder, test, strings.Join(cases, "|"))
+		}
+		if len(whole) > 0 {
+			fmt.Fprintf(&b, "./%s ^(%s)$\n", folder, strings.Join(whole, "|"))
+		}
 	}
-	if err := os.WriteFile(*commands, []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return b.Bytes()
 }

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"flag"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,6 +52,19 @@ func graphs() map[string]*runtime.Workflow {
 func TestMermaid(t *testing.T) {
 	for name, w := range graphs() {
 		golden(t, filepath.Join("testdata", name+".mmd"), []byte(Mermaid(w, "TB")))
+	}
+}
+
+func TestMermaidInFourDirections(t *testing.T) {
+	s := newServer(t, Options{Engine: newEngine(t)})
+	names := decode[WorkflowList](t, ask(t, s, "GET", "/v1/workflows", ""), http.StatusOK).Workflows
+	for _, direction := range []string{"TB", "BT", "LR", "RL"} {
+		for i := range names {
+			answer := ask(t, s, "GET", "/v1/workflows/"+url.PathEscape(names[i].Name)+"/graph?direction="+direction, "")
+			if answer.StatusCode != http.StatusOK || !strings.HasPrefix(answer.body, "stateDiagram-v2\n    direction "+direction+"\n") {
+				t.Errorf("%s of %s is answered with %d %.60q", direction, names[i].Name, answer.StatusCode, answer.body)
+			}
+		}
 	}
 }
 
