@@ -2,6 +2,7 @@ package kafkastreamer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -61,9 +62,15 @@ type SASL struct {
 // Mechanisms are the values that SASL.Mechanism may have.
 func Mechanisms() []string { return []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"} }
 
-// ClientOptions returns the options of a client for some purpose, "relay" say, by which its metrics and its log lines are told
-// apart. It reports all faults at once.
-func (c *Connection) ClientOptions(purpose string) ([]kgo.Opt, error) {
+// Check reports all faults of the connection at once, without reaching for a broker.
+func (c *Connection) Check() error {
+	_, _, err := c.clientOptions("check")
+	return err
+}
+
+// clientOptions returns the options of a client for some purpose, "relay" say, by which its metrics and its log lines are told
+// apart, and what will know whether it reaches the brokers. It reports all faults at once.
+func (c *Connection) clientOptions(purpose string) ([]kgo.Opt, *reach, error) {
 	var faults []error
 	if len(c.Brokers) == 0 {
 		faults = append(faults, errors.New("no broker is named"))
@@ -73,13 +80,10 @@ func (c *Connection) ClientOptions(purpose string) ([]kgo.Opt, error) {
 			faults = append(faults, fmt.Errorf("broker %q is not host:port", b))
 		}
 	}
-	id := c.ClientID
-	if id == "" {
-		id = "wfrt"
-	}
+	reach := &reach{seeds: strings.Join(c.Brokers, ", "), who: c.SASL.who()}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
-		kgo.ClientID(id),
+		kgo.ClientID(cmp.Or(c.ClientID, "wfrt")),
 		kgo.WithLogger(newLogger(c.Logger, purpose)),
 		kgo.MetadataMinAge(250 * time.Millisecond), // a leader that moved, or a broker that is back, is found soon
 	}
@@ -93,14 +97,15 @@ func (c *Connection) ClientOptions(purpose string) ([]kgo.Opt, error) {
 		faults = append(faults, err)
 		opts = append(opts, kgo.SASL(mechanism))
 	}
+	hooks := []kgo.Hook{reach}
 	if c.Registry != nil {
 		registry := prometheus.WrapRegistererWith(prometheus.Labels{"purpose": purpose}, c.Registry)
-		opts = append(opts, kgo.WithHooks(kprom.NewMetrics("wfrt_kafka", kprom.Registerer(registry))))
+		hooks = append(hooks, kprom.NewMetrics("wfrt_kafka", kprom.Registerer(registry)))
 	}
 	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("kafkastreamer: %w", err)
+		return nil, nil, fmt.Errorf("kafkastreamer: %w", err)
 	}
-	return opts, nil
+	return append(opts, kgo.WithHooks(hooks...)), reach, nil
 }
 
 // config reads the files, so that a wrong one is found at the start.
@@ -131,6 +136,18 @@ func (t *TLS) config() (*tls.Config, error) {
 	}
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	return config, nil
+}
+
+// who names us as the brokers are told, for people; "" for nobody.
+func (s *SASL) who() string {
+	switch name := strings.ToUpper(s.Mechanism); name {
+	case "":
+		return ""
+	case "OAUTHBEARER":
+		return "the token of " + s.TokenFile + " (SASL " + name + ")"
+	default:
+		return "user " + s.User + " (SASL " + name + ")"
+	}
 }
 
 func (s *SASL) mechanism() (sasl.Mechanism, error) {

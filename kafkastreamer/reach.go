@@ -1,6 +1,9 @@
 package kafkastreamer
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,26 +16,41 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// reach remembers whether the brokers are reached. The client retries by itself and for long; people want to know why meanwhile.
+// reach remembers where the brokers of a client are, and why the one that was tried last was not reached: the client retries by
+// itself and for long, and people want to know why meanwhile.
 type reach struct {
 	seeds string // the configured brokers, for people
-	sasl  string // the mechanism by which we say who we are; "": none
+	who   string // we, as the brokers are told: "user ada (SASL PLAIN)"; "": nobody
 
-	mu     sync.Mutex
-	broker string // that could not be reached last
-	err    error  // why; nil: the last could
+	mu        sync.Mutex
+	addresses map[int32]string // of brokers, by their IDs
+	broker    string           // the address that was tried last
+	err       error            // why it was not reached; nil: it was
 }
 
 var _ kgo.HookBrokerConnect = (*reach)(nil)
 
-// OnBrokerConnect implements kgo.HookBrokerConnect.
+// OnBrokerConnect implements kgo.HookBrokerConnect. The error may be of TLS or SASL too.
 func (r *reach) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+		return // it is we who end
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err, r.broker = err, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+	if r.addresses == nil {
+		r.addresses = map[int32]string{}
+	}
+	r.addresses[b.NodeID] = r.broker
+}
+
+// address returns that of a broker we have connected to, or tried to; else "".
+func (r *reach) address(node int32) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.addresses[node]
 }
 
 // fault returns why the broker that was tried last was not reached; nil when it was.
@@ -42,32 +60,57 @@ func (r *reach) fault() error {
 	if r.err == nil {
 		return nil
 	}
-	return r.say(r.broker, r.err)
+	return fmt.Errorf("broker %s: %w", r.broker, r.plainly(r.err))
 }
 
-// explain says what a request failed of: where no broker is reached, of that, and not of the time that ran out.
+// plainly says what an error of a connection means, before what the library says.
+func (r *reach) plainly(err error) error {
+	var notTLS tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var eof *kgo.ErrFirstReadEOF
+	switch text := err.Error(); {
+	case errors.As(err, &authority):
+		return fmt.Errorf("its certificate is of an authority that is not trusted; kafka.tls.ca_file names those that are: %w", err)
+	case errors.As(err, &host):
+		return fmt.Errorf("its certificate is for another name; kafka.tls.server_name says which to expect: %w", err)
+	case errors.As(err, &notTLS):
+		return fmt.Errorf("it does not speak TLS there; set kafka.tls.* only for a listener that does: %w", err)
+	case strings.Contains(text, "tls alert"):
+		return fmt.Errorf("it speaks TLS there, and we do not; set kafka.tls.enabled: %w", err)
+	case errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+		return fmt.Errorf("authentication of %s failed: it does not take that mechanism there: %w", r.who, err)
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return fmt.Errorf("authentication of %s failed: %w", r.who, err)
+	case strings.Contains(text, "in oauth response"): // the broker has said why; the library does not tell
+		return fmt.Errorf("authentication of %s failed: the broker refuses it: %w", r.who, err)
+	case r.who != "" && errors.Is(err, io.EOF) && !errors.As(err, &eof):
+		return fmt.Errorf("authentication of %s failed: it closed the connection: %w", r.who, err)
+	default:
+		return err
+	}
+}
+
+// explain adds to an error why the broker that was tried last was not reached: what was waited for in vain does not say. An error that
+// says only that is left out.
 func (r *reach) explain(err error) error {
-	if fault := r.fault(); fault != nil {
+	fault := r.fault()
+	var eof *kgo.ErrFirstReadEOF
+	if fault == nil && errors.As(err, &eof) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return fmt.Errorf("broker %s: %w", r.broker, err)
+	}
+	if fault == nil || strings.Contains(err.Error(), fault.Error()) {
+		return err
+	}
+	r.mu.Lock()
+	cause := r.err
+	r.mu.Unlock()
+	if errors.Is(err, context.DeadlineExceeded) || cause != nil && strings.Contains(err.Error(), cause.Error()) {
 		return fault
 	}
-	return r.say(r.seeds, err)
-}
-
-// say names the place of an error. A broker that refuses us may say nothing and close the connection.
-func (r *reach) say(at string, err error) error {
-	if errors.Is(err, io.EOF) && r.sasl != "" {
-		return fmt.Errorf("kafka at %s: the broker closed the connection, as it does when it refuses user or password (SASL %s): %w", at, r.sasl, err)
-	}
-	return fmt.Errorf("kafka at %s: %w", at, err)
-}
-
-// of notes what a client was told.
-func (r *reach) of(client *kgo.Client) {
-	brokers, _ := client.OptValue(kgo.SeedBrokers).([]string)
-	r.seeds = strings.Join(brokers, ", ")
-	if mechanisms, _ := client.OptValue(kgo.SASL).([]sasl.Mechanism); len(mechanisms) > 0 {
-		r.sasl = mechanisms[0].Name()
-	}
+	return fmt.Errorf("%w (the last connection: %w)", err, fault)
 }
 
 // commitErrors returns what is wrong with single partitions of a commit.

@@ -1,6 +1,7 @@
 package kafkastreamer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,14 @@ const (
 	missedAfter  = 10 * time.Second // without a sign of life a member loses its partitions: so long a server that was killed waits for its own
 )
 
-// SourceOptions says what a source reads. Client, Group and Topics are required.
+// SourceOptions says what a source reads. Connection, Group and Topics are required.
 type SourceOptions struct {
-	// Client says how the cluster is reached.
-	Client []kgo.Opt
+	// Connection says how the cluster is reached.
+	Connection Connection
 	// Group is the consumer group whose members share the partitions.
 	Group string
+	// Purpose tells its metrics and log lines from those of other clients. Defaults to connector.
+	Purpose string
 	// Start is where the group begins in a partition of which it has committed nothing. Defaults to Earliest.
 	Start Start
 	// Topics are read together.
@@ -53,12 +56,15 @@ func At(t time.Time) Start { return Start{at: t} }
 // OpenSource returns what opens a source: one client, in the group's cooperative-sticky protocol, with commits of its owner's only.
 func OpenSource(opt SourceOptions) runtime.OpenSource {
 	return func(r runtime.SourceReader) (runtime.Source, error) {
-		s := &source{opt: opt, reader: r, owned: make(chan struct{})}
+		client, reach, err := opt.Connection.clientOptions(cmp.Or(opt.Purpose, "connector"))
+		if err != nil {
+			return nil, err
+		}
+		s := &source{opt: opt, reader: r, reach: reach, owned: make(chan struct{})}
 		var ctx context.Context
 		ctx, s.cancel = context.WithCancel(context.Background())
-		client, err := kgo.NewClient(append(append([]kgo.Opt{}, opt.Client...),
+		s.client, err = kgo.NewClient(append(client,
 			kgo.WithContext(ctx),
-			kgo.WithHooks(&s.reach),
 			kgo.ConsumerGroup(opt.Group),
 			kgo.ConsumeTopics(opt.Topics...),
 			kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -81,8 +87,7 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			s.cancel()
 			return nil, fmt.Errorf("kafkastreamer: source: %w", err)
 		}
-		s.client, s.admin = client, kadm.NewClient(client)
-		s.reach.of(client)
+		s.admin = kadm.NewClient(s.client)
 		return s, nil
 	}
 }
@@ -98,7 +103,7 @@ type source struct {
 	client *kgo.Client
 	admin  *kadm.Client
 	cancel context.CancelFunc
-	reach  reach
+	reach  *reach
 
 	// The client joins its group before it is even returned; the reader hears of partitions only once it has the source.
 	owned   chan struct{} // closed when it does
@@ -164,16 +169,24 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 func (s *source) find(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachAtMost)
 	defer cancel()
-	topics, err := s.admin.ListTopics(ctx, s.opt.Topics...)
-	if err != nil {
-		return s.reach.explain(err)
-	}
-	for _, name := range s.opt.Topics {
-		if err := topics[name].Err; err != nil {
+	for _, name := range s.opt.Topics { // each by itself: a refusal does not say of which it is
+		topics, err := s.admin.ListTopics(ctx, name)
+		var refused *kadm.AuthError
+		switch {
+		case errors.As(err, &refused):
 			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, err)
+		case err != nil:
+			return s.unreached(err)
+		case topics[name].Err != nil:
+			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, topics[name].Err)
 		}
 	}
 	return nil
+}
+
+// unreached says why the brokers did not answer.
+func (s *source) unreached(err error) error {
+	return fmt.Errorf("kafka at %s: %w", s.reach.seeds, s.reach.explain(err))
 }
 
 // fault returns what is wrong of what a poll returned.
@@ -228,11 +241,11 @@ func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	}
 	topics, err := s.admin.ListTopics(ctx, names...)
 	if err != nil {
-		return nil, s.reach.explain(err)
+		return nil, s.unreached(err)
 	}
 	starts, err := s.starts(ctx, names)
 	if err != nil {
-		return nil, s.reach.explain(err)
+		return nil, s.unreached(err)
 	}
 	for topic, partitions := range offsets {
 		for partition, offset := range partitions {
@@ -304,7 +317,7 @@ func (s *source) Ends(ctx context.Context, partitions []runtime.Position) ([]run
 	defer cancel()
 	listed, err := s.admin.ListEndOffsets(ctx, s.opt.Topics...)
 	if err != nil {
-		return nil, s.reach.explain(err)
+		return nil, s.unreached(err)
 	}
 	var ends []runtime.Position
 	for _, p := range partitions {

@@ -21,8 +21,7 @@ func TestConnectorOverKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	client := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(50 * time.Millisecond)}
-	producer, err := kgo.NewClient(client...)
+	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +44,9 @@ func TestConnectorOverKafka(t *testing.T) {
 		Store: store,
 		Connectors: []runtime.Connector{{
 			Name: "orders", Topics: []string{"northwind.orders"},
-			Open:    kafkastreamer.OpenSource(kafkastreamer.SourceOptions{Client: client, Group: "wfrt", Topics: []string{"northwind.orders"}}),
+			Open:    kafkastreamer.OpenSource(kafkastreamer.SourceOptions{
+				Connection: kafkastreamer.Connection{Brokers: cluster.ListenAddrs()}, Group: "wfrt", Topics: []string{"northwind.orders"},
+			}),
 			Mapping: runtime.Mapping{Kind: runtime.ActionTrigger, Workflow: "orders", ForeignID: id},
 		}},
 	})

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +85,7 @@ const askTimeout = 10 * time.Second
 type Streamer struct {
 	opt    Options
 	client *kgo.Client
-	health *health
+	reach  *reach
 	topics topics
 	pages  sync.Pool
 	alone  alone
@@ -99,20 +97,23 @@ var _ runtime.Streamer = (*Streamer)(nil)
 func New(opt Options) (*Streamer, error) {
 	opt.ensureDefaults()
 	s := &Streamer{
-		opt: opt, health: &health{},
+		opt:    opt,
 		topics: newTopics(opt.Layout, opt.Prefix),
 		pages:  sync.Pool{New: func() any { return newPage() }},
 	}
 	var err error
-	if s.client, err = s.newClient("relay"); err != nil {
+	if s.client, s.reach, err = s.newClient("relay"); err != nil {
 		return nil, err
 	}
-	s.alone.open = func() (*kgo.Client, error) { return s.newClient("relay-alone") }
+	s.alone.open = func() (*kgo.Client, error) {
+		client, _, err := s.newClient("relay-alone")
+		return client, err
+	}
 	return s, nil
 }
 
-func (s *Streamer) newClient(purpose string) (*kgo.Client, error) {
-	opts, err := s.opt.Connection.ClientOptions(purpose)
+func (s *Streamer) newClient(purpose string) (*kgo.Client, *reach, error) {
+	opts, reach, err := s.opt.Connection.clientOptions(purpose)
 	codec, cerr := compression(s.opt.Compression)
 	if cerr != nil {
 		err = errors.Join(err, fmt.Errorf("kafkastreamer: %w", cerr))
@@ -121,19 +122,18 @@ func (s *Streamer) newClient(purpose string) (*kgo.Client, error) {
 		err = errors.Join(err, fmt.Errorf("kafkastreamer: layout %q is not known; use %s or %s", l, LayoutWorkflow, LayoutStatus))
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	client, err := kgo.NewClient(append(opts,
-		kgo.WithHooks(s.health),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
 		kgo.ProducerLinger(2*time.Millisecond), // so that pages of several shards share batches
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("kafkastreamer: %w", err)
+		return nil, nil, fmt.Errorf("kafkastreamer: %w", err)
 	}
-	return client, nil
+	return client, reach, nil
 }
 
 // Close ends the connections. What is being published then fails.
@@ -147,10 +147,13 @@ func (s *Streamer) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := s.client.Ping(ctx); err != nil {
-		return fmt.Errorf("kafkastreamer: brokers %s: %w", strings.Join(s.opt.Connection.Brokers, ", "), s.explain(err))
+		return fmt.Errorf("kafkastreamer: kafka at %s: %w", s.reach.seeds, s.reach.explain(err))
 	}
 	return nil
 }
+
+// Fault implements runtime.Faulty: why the broker that was tried last was not reached.
+func (s *Streamer) Fault() error { return s.reach.fault() }
 
 // Publish implements runtime.Streamer. While brokers are away it waits for them, until ctx ends.
 func (s *Streamer) Publish(ctx context.Context, events []runtime.Event) (int, error) {
@@ -206,7 +209,7 @@ func (s *Streamer) failed(ctx context.Context, events []runtime.Event, n int, p 
 		}
 		s.client.PurgeTopicsFromProducing(topic)
 	}
-	return s.stop(n, s.explain(fmt.Errorf("%s: %w", s.place(topic, partition), err)))
+	return s.stop(n, s.reach.explain(fmt.Errorf("%s: %w", s.place(topic, partition), err)))
 }
 
 func (s *Streamer) stop(n int, err error) (int, error) {
@@ -221,52 +224,8 @@ func (s *Streamer) place(topic string, partition int32) string {
 		return text
 	}
 	text += fmt.Sprintf(", partition %d", partition)
-	if addr := s.health.address(leader); addr != "" {
+	if addr := s.reach.address(leader); addr != "" {
 		text += ", broker " + addr
 	}
 	return text
-}
-
-// explain adds to an error why the last connection failed, if it did: what was waited for in vain does not say.
-func (s *Streamer) explain(err error) error {
-	if why := s.health.why(); why != "" && !strings.Contains(err.Error(), why) {
-		return fmt.Errorf("%w (the last connection: %s)", err, why)
-	}
-	return err
-}
-
-// health remembers where brokers are, and why the last connection failed.
-type health struct {
-	mu      sync.Mutex
-	brokers map[int32]string // addresses
-	last    string           // "" while connections succeed
-}
-
-var _ kgo.HookBrokerConnect = (*health)(nil)
-
-// OnBrokerConnect implements kgo.HookBrokerConnect.
-func (h *health) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	addr := net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port)))
-	if h.last = ""; err != nil {
-		h.last = fmt.Sprintf("broker %s: %v", addr, err)
-	}
-	if h.brokers == nil {
-		h.brokers = map[int32]string{}
-	}
-	h.brokers[meta.NodeID] = addr
-}
-
-// address returns that of a broker we have connected to, or tried to; else "".
-func (h *health) address(node int32) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.brokers[node]
-}
-
-func (h *health) why() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.last
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/runtime"
 )
@@ -161,7 +163,7 @@ func (s *Streamer) ensure(ctx context.Context, t *topic) error {
 	switch {
 	case err == nil:
 	case !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return s.explain(fmt.Errorf("topic %s: %w", t.name, err))
+		return s.reach.explain(fmt.Errorf("topic %s: %w", t.name, err))
 	case s.opt.NoTopicCreation:
 		return fmt.Errorf("topic %s is not there, and kafka.topic_create is false: create it", t.name)
 	default:
@@ -169,9 +171,26 @@ func (s *Streamer) ensure(ctx context.Context, t *topic) error {
 			return err
 		}
 	}
+	if err := mayProduce(ctx, s.client); err != nil {
+		return s.reach.explain(fmt.Errorf("topic %s: %w", t.name, err))
+	}
 	s.limit(ctx, admin, t)
 	t.ready.Store(true)
 	return nil
+}
+
+// mayProduce returns why brokers give us no producer ID, as they do to a user who may write to no topic at all. A client that asks by itself
+// and is refused asks no more: it would fail every record for as long as it lives.
+func mayProduce(ctx context.Context, client *kgo.Client) error {
+	answer, err := kmsg.NewPtrInitProducerIDRequest().RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	err = kerr.ErrorForCode(answer.ErrorCode)
+	if errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return fmt.Errorf("our user may write to no topic: allow it: %w", err)
+	}
+	return err
 }
 
 // create makes a topic. One that has come meanwhile is as good.
@@ -193,7 +212,7 @@ func (s *Streamer) create(ctx context.Context, admin *kadm.Client, name string) 
 		if made.ErrMessage != "" {
 			text = " (" + made.ErrMessage + ")"
 		}
-		return s.explain(fmt.Errorf("topic %s is not there and cannot be made with %s partitions and replication %s: %w%s",
+		return s.reach.explain(fmt.Errorf("topic %s is not there and cannot be made with %s partitions and replication %s: %w%s",
 			name, orDefault(s.opt.Partitions), orDefault(s.opt.Replication), err, text))
 	}
 }

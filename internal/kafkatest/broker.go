@@ -2,6 +2,7 @@
 // be stopped, killed, paused and started again on the same data and port.
 //
 //	broker.go  one node: its files, its process, its life
+//	guarded.go one that asks who comes: TLS, SASL, permissions
 //	run/       make kafka-up and kafka-down
 package kafkatest
 
@@ -10,10 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -26,6 +29,8 @@ import (
 // Broker is one node of Kafka. Its methods are called from one goroutine at a time.
 type Broker struct {
 	Addr string // host:port, the same after each start
+	// Listeners are the addresses of Options.Listeners.
+	Listeners map[string]string
 
 	dir     string // data, configuration and log
 	libs    string
@@ -40,6 +45,8 @@ type Options struct {
 	Detached bool
 	// Dir is the folder of its data. Required.
 	Dir string
+	// Listeners are others besides the one in plain text, each with its security protocol: SSL, SASL_PLAINTEXT or SASL_SSL.
+	Listeners map[string]string
 	// Port to listen on; the next one is the controller's. 0: free ones.
 	Port int
 	// Properties are lines of server.properties besides ours.
@@ -55,11 +62,17 @@ func New(ctx context.Context, opt Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(opt.Port)
+	ports, err := freePorts(opt.Port, 2+len(opt.Listeners))
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Addr: "127.0.0.1:" + strconv.Itoa(ports[0]), dir: opt.Dir, libs: libs, alone: opt.Detached}
+	b := &Broker{Addr: "127.0.0.1:" + strconv.Itoa(ports[0]), Listeners: map[string]string{}, dir: opt.Dir, libs: libs, alone: opt.Detached}
+	var others, protocols string
+	for i, name := range slices.Sorted(maps.Keys(opt.Listeners)) {
+		b.Listeners[name] = "127.0.0.1:" + strconv.Itoa(ports[2+i])
+		others += "," + name + "://" + b.Listeners[name]
+		protocols += "," + name + ":" + opt.Listeners[name]
+	}
 	if _, err := os.Stat(b.properties()); err == nil {
 		return b, nil // it was made before
 	}
@@ -69,11 +82,11 @@ func New(ctx context.Context, opt Options) (*Broker, error) {
 	properties := fmt.Sprintf(`process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:%[2]d
-listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d
-advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d
+listeners=PLAINTEXT://127.0.0.1:%[1]d,CONTROLLER://127.0.0.1:%[2]d%[5]s
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d%[5]s
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT%[6]s
 log.dirs=%[3]s
 num.partitions=3
 offsets.topic.num.partitions=3
@@ -84,7 +97,7 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 %[4]s
-`, ports[0], ports[1], filepath.Join(b.dir, "logs"), opt.Properties)
+`, ports[0], ports[1], filepath.Join(b.dir, "logs"), opt.Properties, others, protocols)
 	if err := os.WriteFile(b.properties(), []byte(properties), 0o600); err != nil {
 		return nil, err
 	}
@@ -215,7 +228,12 @@ func (b *Broker) end(signal syscall.Signal) error {
 // Run returns a node that has started and is killed when the test has ended. A test that has no jars fails.
 func Run(t testing.TB, properties string) *Broker {
 	t.Helper()
-	b, err := New(t.Context(), Options{Dir: t.TempDir(), Properties: properties})
+	return run(t, Options{Dir: t.TempDir(), Properties: properties})
+}
+
+func run(t testing.TB, opt Options) *Broker {
+	t.Helper()
+	b, err := New(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,14 +275,17 @@ func findLibs() (string, error) {
 
 var portsTaken sync.Mutex // two brokers of one process must not be given the same free port
 
-// freePorts returns two ports to listen on.
-func freePorts(first int) ([2]int, error) {
+// freePorts returns n ports to listen on, from first on if that is not 0.
+func freePorts(first, n int) ([]int, error) {
+	ports := make([]int, n)
 	if first != 0 {
-		return [2]int{first, first + 1}, nil
+		for i := range ports {
+			ports[i] = first + i
+		}
+		return ports, nil
 	}
 	portsTaken.Lock()
 	defer portsTaken.Unlock()
-	var ports [2]int
 	for i := range ports {
 		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
 	"github.com/wfrt/wfrt/kafkastreamer"
@@ -19,13 +18,14 @@ import (
 func connectors(cfg *config.Config, logger *slog.Logger, registry prometheus.Registerer) ([]runtime.Connector, error) {
 	var all []runtime.Connector
 	connection := kafkaConnection(cfg, logger, registry)
-	for _, name := range cfg.ConnectorNames() {
-		c := cfg.Connectors[name]
-		client, err := connection.ClientOptions("connector " + name)
-		if err != nil {
+	if len(cfg.Connectors) > 0 {
+		if err := connection.Check(); err != nil {
 			return nil, err
 		}
-		made, err := connector(client, name, &c)
+	}
+	for _, name := range cfg.ConnectorNames() {
+		c := cfg.Connectors[name]
+		made, err := connector(connection, name, &c)
 		if err != nil {
 			return nil, fmt.Errorf("serve: connector %s: %w", name, err)
 		}
@@ -34,11 +34,12 @@ func connectors(cfg *config.Config, logger *slog.Logger, registry prometheus.Reg
 	return all, nil
 }
 
-func connector(client []kgo.Opt, name string, c *config.Connector) (runtime.Connector, error) {
+func connector(connection kafkastreamer.Connection, name string, c *config.Connector) (runtime.Connector, error) {
 	made := runtime.Connector{
 		Name: name, Topics: c.TopicNames(), Busy: runtime.Busy(c.Busy), Patience: c.Patience, Parallelism: c.Parallelism, Window: c.Window,
 		Open: kafkastreamer.OpenSource(kafkastreamer.SourceOptions{
-			Client: client, Group: cmp.Or(c.Group, "wfrt-"+name), Start: startOf(c.Start), Topics: c.TopicNames(),
+			Connection: connection, Purpose: "connector " + name, Group: cmp.Or(c.Group, "wfrt-"+name), Start: startOf(c.Start),
+			Topics: c.TopicNames(),
 		}),
 	}
 	if c.Plugin != "" {
