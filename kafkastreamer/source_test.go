@@ -44,7 +44,7 @@ func TestConnectorOverKafka(t *testing.T) {
 		Store: store,
 		Connectors: []runtime.Connector{{
 			Name: "orders", Topics: []string{"northwind.orders"},
-			Open:    kafkastreamer.OpenSource(kafkastreamer.SourceOptions{
+			Open: kafkastreamer.OpenSource(kafkastreamer.SourceOptions{
 				Connection: kafkastreamer.Connection{Brokers: cluster.ListenAddrs()}, Group: "wfrt", Topics: []string{"northwind.orders"},
 			}),
 			Mapping: runtime.Mapping{Kind: runtime.ActionTrigger, Workflow: "orders", ForeignID: id},

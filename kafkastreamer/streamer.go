@@ -91,7 +91,10 @@ type Streamer struct {
 	alone  alone
 }
 
-var _ runtime.Streamer = (*Streamer)(nil)
+var (
+	_ runtime.Streamer = (*Streamer)(nil)
+	_ runtime.Faulty   = (*Streamer)(nil)
+)
 
 // New returns a streamer, without reaching for a broker yet. It reports all faults of its options at once. The caller closes it.
 func New(opt Options) (*Streamer, error) {

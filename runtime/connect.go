@@ -149,9 +149,9 @@ func (e *Engine) Parked(ctx context.Context, connector string, after Origin, lim
 }
 
 // Redrive tries a parked message again, once. When it returns nil the message has taken effect and is no longer parked. It returns
-// ErrNotParked, ErrUnknownConnector, a *MappingError, or the errors of Trigger and Callback; then the message stays parked.
+// ErrNotParked, ErrUnknownConnector, a *MappingError, a *DiskError at the high mark, or the errors of Trigger and Callback; then the message stays parked.
 func (e *Engine) Redrive(ctx context.Context, o Origin) error {
-	if err := e.accepting(); err != nil {
+	if err := errors.Join(e.accepting(), e.DiskLow(DiskHigh)); err != nil {
 		return err
 	}
 	// One at a time: between the effect, which leaves a receipt in its shard, and the removal of receipt and message no other may come.

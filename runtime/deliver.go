@@ -27,6 +27,10 @@ func (c *connector) do(p *partition, it *item) bool {
 	e, m := c.engine, &it.message
 	began, attempt, held := e.now(), uint32(1), uint32(0)
 	for {
+		// At the high mark no runs begin; the window bounds what is received meanwhile.
+		if !e.disk.spaced(p.draining) && !c.worthWaiting(p, m.Offset) {
+			return false
+		}
 		v, wait, err := c.attempt(p, it, attempt)
 		if wait < 0 {
 			wait = refusedRetry().Wait(attempt+held, e.share())

@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -83,6 +85,42 @@ func (e *DiskError) Error() string {
 type disk struct {
 	mark atomic.Uint32 // a DiskMark
 	free atomic.Int64
+
+	mu   sync.Mutex
+	left chan struct{} // closed when the high mark is left; nil: it is not reached
+}
+
+// spaced waits until the high mark is not reached, and reports whether ctx still lives.
+func (d *disk) spaced(ctx context.Context) bool {
+	if !d.at(DiskHigh) {
+		return true
+	}
+	d.mu.Lock()
+	left := d.left
+	d.mu.Unlock()
+	if left == nil {
+		return true
+	}
+	select {
+	case <-left:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// set takes in a mark, and lets go on who waits for the high one to be left.
+func (d *disk) set(m DiskMark) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mark.Store(uint32(m))
+	switch {
+	case m >= DiskHigh && d.left == nil:
+		d.left = make(chan struct{})
+	case m < DiskHigh && d.left != nil:
+		close(d.left)
+		d.left = nil
+	}
 }
 
 func (d *disk) state() DiskState {
@@ -122,7 +160,8 @@ func (e *Engine) guard() {
 		if e.opt.Streamer != nil {
 			age, now := e.outboxAge()
 			if now && !late {
-				e.opt.Logger.Warn("events wait to be published for longer than outbox.lag_alert", "oldest", age.Round(time.Second))
+				e.opt.Logger.Warn("events wait to be published for longer than outbox.lag_alert", "oldest", age.Round(time.Second),
+					"error", e.outboxFault(age))
 			}
 			late = now
 		}
@@ -137,7 +176,7 @@ func (e *Engine) look(free int64) {
 	before := e.disk.state().Mark
 	now := e.opt.Disk.mark(before, free)
 	e.disk.free.Store(free)
-	e.disk.mark.Store(uint32(now))
+	e.disk.set(now)
 	if now == before {
 		return
 	}

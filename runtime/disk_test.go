@@ -145,3 +145,64 @@ func TestHardMarkHoldsReadyRuns(t *testing.T) {
 		}
 	})
 }
+
+// At the high mark a connector begins nothing, takes no more than its window, gives partitions up to others, and parks nothing.
+// A redrive is refused. When there is space each message takes effect once.
+func TestConnectorHoldsAtTheHighMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var free atomic.Int64
+		free.Store(10_000)
+		stream := runtimetest.NewMemStream()
+		stream.Topic("northwind.orders", 2)
+		disk := runtime.DiskOptions{Free: func() (int64, error) { return free.Load(), nil }, High: 1000}
+		const messages, window = 100, 8
+		connector := func() []runtime.Connector {
+			c := triggers(t, stream)
+			c.Window, c.Patience = window, time.Second
+			return []runtime.Connector{c}
+		}
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(2), Disk: disk, Connectors: connector()}, orders())
+		stream.Produce(runtime.Message{Topic: "northwind.orders", Value: []byte("{}")}) // without a key it is parked
+		elapse(time.Minute)
+		parked, err := e.Parked(t.Context(), "orders", runtime.Origin{}, 10)
+		if err != nil || len(parked) != 1 {
+			t.Fatalf("parked: %v, %v", parked, err)
+		}
+		free.Store(999)
+		elapse(time.Minute)
+		for i := range messages {
+			stream.Produce(order(int32(i%2), fmt.Sprint(i), "{}"))
+			synctest.Wait()
+		}
+		elapse(time.Hour)
+		if n := len(runsEach(t, e)); n != 0 {
+			t.Errorf("%d runs began at the high mark", n)
+		}
+		for _, p := range e.Connectors()[0].Partitions {
+			if p.UnderWay != window {
+				t.Errorf("partition %d holds %d messages", p.Partition, p.UnderWay)
+			}
+		}
+		var low *runtime.DiskError
+		if err := e.Redrive(t.Context(), parked[0].Origin); !errors.As(err, &low) {
+			t.Errorf("a redrive at the high mark: %v", err)
+		}
+
+		// Another server, whose disk is well, takes over a partition.
+		roomy := start(t, runtime.Options{Store: runtimetest.NewMemStore(2), Connectors: connector()}, orders())
+		elapse(time.Minute)
+		if n := len(runsEach(t, roomy)); n != messages/2 {
+			t.Errorf("the other server began %d runs, want those of one partition, %d", n, messages/2)
+		}
+		free.Store(2000)
+		elapse(time.Minute)
+		all := runsEach(t, e)
+		for id, n := range runsEach(t, roomy) {
+			all[id] += n
+		}
+		wantOneEach(t, all, messages)
+		if n := e.Connectors()[0].Counts; n.Parked != 1 || n.Retried != 0 {
+			t.Errorf("counts: %+v", n)
+		}
+	})
+}

@@ -18,6 +18,8 @@
 //	timers.go    due rows: retries, automatic resumes, expired idempotency keys
 //	await.go     who waits for a run is told by the commit
 //	relay.go     the outbox: events in order per run to a Streamer
+//	connector.go messages of an outside stream, in lanes; connectorgroup.go its partitions, connectorcommit.go what is done of them
+//	deliver.go   one message: its attempts, its effect or its parking
 //	read.go      get, list, history, events
 //
 // Two rules hold everywhere. A shard has one writer: whoever holds its lock; nothing is decided on what was read without it.

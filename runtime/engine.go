@@ -285,6 +285,7 @@ func (e *Engine) Stats() Stats {
 		stats.Shards = append(stats.Shards, s.stats())
 	}
 	stats.OutboxAge, stats.OutboxLate = e.outboxAge()
+	stats.OutboxFault = e.outboxFault(stats.OutboxAge)
 	stats.Disk = e.disk.state()
 	return stats
 }

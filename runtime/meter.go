@@ -58,9 +58,10 @@ type Stats struct {
 	Waiting   int          // callers that wait in Await
 	Shards    []ShardStats // by shard
 
-	OutboxAge  time.Duration // how long the oldest event has waited for the streamer, or a little more; 0 when none waits
-	OutboxLate bool          // that is longer than Relay.LagAlert
-	Disk       DiskState
+	OutboxAge   time.Duration // how long the oldest event has waited for the streamer, or a little more; 0 when none waits
+	OutboxLate  bool          // that is longer than Relay.LagAlert
+	OutboxFault string        // why events wait for the streamer; "" when none waits, or nothing is wrong
+	Disk        DiskState
 }
 
 // ShardStats is a moment of one shard.

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +13,8 @@ import (
 // reads the store.
 type outbox struct {
 	on bool // somebody publishes; fixed when the shard is opened
+
+	parking sync.Mutex // held while parked events are changed
 
 	mu     sync.Mutex  // guards what follows
 	newest LSN         // of the last batch that was taken in
@@ -22,6 +26,7 @@ type outbox struct {
 	depth     int       // events that are committed and not published
 	oldest    time.Time // when the first of them, or one before it, was made; zero without any
 	parked    int       // events that were refused
+	fault     string    // what the streamer answered last; "" when it was well or refused an event
 }
 
 // What one shard keeps in memory at most.
@@ -134,6 +139,23 @@ func (o *outbox) refused(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.parked += n
+}
+
+// heard notes the streamer's answer.
+func (o *outbox) heard(err error) {
+	fault := ""
+	if refused := (*RefusedError)(nil); err != nil && !errors.As(err, &refused) && !errors.Is(err, context.Canceled) {
+		fault = err.Error()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fault = fault
+}
+
+func (o *outbox) why() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fault
 }
 
 // fill gives a shard's moment what is known here.

@@ -161,3 +161,123 @@ func TestRefusedEventIsParked(t *testing.T) {
 		}
 	})
 }
+
+// What a run's handlers emitted and the streamer refused goes with the run's data: what is parked, what is refused afterwards, and
+// what a redrive under way would park again. The notices that the run changed hold none, and stay.
+func TestEraseDropsParkedEmits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		redriven := make(chan struct{})
+		m := &runtimetest.MemStreamer{}
+		await := false
+		for range 10_000 {
+			m.Script = append(m.Script, func(events []runtime.Event) (int, error) {
+				if await {
+					<-redriven
+				}
+				i := slices.IndexFunc(events, func(e runtime.Event) bool { return e.Number > 0 || e.Version == 2 })
+				if i < 0 {
+					return len(events), nil
+				}
+				return i, &runtime.RefusedError{Cause: errors.New("larger than the topic takes")}
+			})
+		}
+		opt := onMemory()
+		opt.Streamer = m
+		e := start(t, opt, runtimetest.Workflow("orders",
+			runtimetest.Step{Status: "received", To: []string{"done"}, Func: emits(runtimetest.To("done"), "a", "b")}))
+		id, other := trigger(t, e, "orders", "1"), trigger(t, e, "orders", "2")
+		elapse(time.Minute)
+		parked := func() (ids []string) {
+			all, err := e.ParkedEvents(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range all {
+				ids = append(ids, all[i].Event.ID())
+			}
+			slices.Sort(ids)
+			counted := 0
+			for _, s := range e.Stats().Shards {
+				counted += s.Parked
+			}
+			if counted != len(ids) {
+				t.Errorf("%d events are counted as parked, want %d", counted, len(ids))
+			}
+			return ids
+		}
+		if ids := parked(); len(ids) != 6 {
+			t.Fatalf("parked: %q", ids)
+		}
+		await = true
+		answered := make(chan error)
+		go func() {
+			_, err := e.RedriveEvent(t.Context(), id.String()+"/2/1")
+			answered <- err
+		}()
+		synctest.Wait()
+		if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		elapse(time.Second)
+		await = false
+		close(redriven)
+		if err := <-answered; err == nil {
+			t.Error("the redrive was not refused")
+		}
+		elapse(time.Minute)
+		want := []string{id.String() + "/2", other.String() + "/2", other.String() + "/2/1", other.String() + "/2/2"}
+		slices.Sort(want)
+		if ids := parked(); !slices.Equal(ids, want) {
+			t.Errorf("parked are %q, want %q", ids, want)
+		}
+	})
+}
+
+// faultyStreamer blocks, and knows why.
+type faultyStreamer struct{ runtimetest.MemStreamer }
+
+func (*faultyStreamer) Fault() error { return errors.New("broker kafka:9092: no route") }
+
+// Why events wait is told: what the streamer answered, or what it knows while it does not answer. Once all is well nothing is.
+func TestOutboxFault(t *testing.T) {
+	for _, blocks := range []bool{false, true} {
+		t.Run(fmt.Sprint("blocks ", blocks), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				m := &faultyStreamer{}
+				well := false
+				for range 10_000 {
+					m.Script = append(m.Script, func(events []runtime.Event) (int, error) {
+						switch {
+						case well:
+							return len(events), nil
+						case blocks:
+							<-gate
+							return len(events), nil
+						default:
+							return 0, errAway
+						}
+					})
+				}
+				opt := runtime.Options{Store: runtimetest.NewMemStore(1), Streamer: m}
+				e := start(t, opt, runtimetest.Chain("chain", 2))
+				elapse(time.Minute)
+				if fault := e.Stats().OutboxFault; fault != "" {
+					t.Errorf("nothing waits, and the fault is %q", fault)
+				}
+				trigger(t, e, "chain", "1")
+				elapse(time.Minute)
+				want := map[bool]string{false: errAway.Error(), true: "broker kafka:9092: no route"}[blocks]
+				if fault := e.Stats().OutboxFault; fault != want {
+					t.Errorf("the fault is %q, want %q", fault, want)
+				}
+				well = true
+				close(gate)
+				elapse(time.Minute)
+				if s := e.Stats(); s.OutboxFault != "" || unpublished(e) != 0 {
+					t.Errorf("%d events wait, and the fault is %q", unpublished(e), s.OutboxFault)
+				}
+			})
+		})
+	}
+}

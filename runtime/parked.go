@@ -18,18 +18,60 @@ type ParkedEvent struct {
 // park sets an event aside, so that those after it can leave.
 func (s *shard) park(event *Event, cause error) error {
 	e := s.engine
+	s.outbox.parking.Lock()
+	defer s.outbox.parking.Unlock()
+	erased, err := s.erased(event)
+	if err != nil {
+		return err
+	}
+	if erased {
+		e.opt.Logger.Warn("an event was refused and is dropped: the data of its run are erased", "event", event.ID(), "error", cause)
+		return nil
+	}
 	e.opt.Logger.Error("an event was refused and is parked: see `wfrt outbox parked`", "event", event.ID(), "workflow", event.Workflow,
 		"error", cause)
-	before, err := e.store.ParkedEvents(s.id, nil)
+	before, err := s.parked(event) // after a crash an event may be refused that was parked before it
 	if err != nil {
 		return err
 	}
 	if err := e.store.ParkEvent(s.id, &ParkedEvent{Event: *event, Cause: cause.Error(), At: e.now()}); err != nil {
 		return err
 	}
-	// After a crash an event may be refused that was parked before it.
-	if !slices.ContainsFunc(before, func(p ParkedEvent) bool { return p.Event.ID() == event.ID() }) {
+	if !before {
 		s.outbox.refused(1)
+	}
+	return nil
+}
+
+// erased reports whether the event carries data of a run whose data are erased, or about to be: nobody may find it any more.
+// REQUIRES: s.outbox.parking
+func (s *shard) erased(event *Event) (bool, error) {
+	if event.Number == 0 {
+		return false, nil // the notice that a run changed holds none
+	}
+	var rec Record
+	err := s.engine.store.Record(event.RunID, &rec)
+	if errors.Is(err, ErrNotFound) { // its retention has passed
+		return false, nil
+	}
+	return err == nil && (rec.State == RequestedDataDeleted || rec.State == DataDeleted), err
+}
+
+// dropEmitted removes the parked events that a run's handlers emitted.
+func (s *shard) dropEmitted(id RunID) error {
+	s.outbox.parking.Lock()
+	defer s.outbox.parking.Unlock()
+	parked, err := s.engine.store.ParkedEvents(s.id, nil)
+	if err != nil {
+		return err
+	}
+	for i := range parked {
+		if e := &parked[i].Event; e.RunID == id && e.Number > 0 {
+			if err := s.engine.store.UnparkEvent(s.id, e); err != nil {
+				return err
+			}
+			s.outbox.refused(-1)
+		}
 	}
 	return nil
 }
@@ -77,14 +119,31 @@ func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error
 	if err := e.observed(ctx, s); err != nil {
 		return *p, err
 	}
-	_, err := e.opt.Streamer.Publish(ctx, []Event{p.Event})
-	if err != nil {
-		p.Cause, p.At = err.Error(), e.now()
-		return *p, errors.Join(fmt.Errorf("runtime: parked event %s: %w", p.Event.ID(), err), e.store.ParkEvent(s.id, p))
+	_, refusal := e.opt.Streamer.Publish(ctx, []Event{p.Event})
+	s.outbox.parking.Lock()
+	defer s.outbox.parking.Unlock()
+	there, err := s.parked(&p.Event)
+	switch {
+	case err != nil:
+	case refusal == nil && there:
+		if err = e.store.UnparkEvent(s.id, &p.Event); err == nil {
+			s.outbox.refused(-1)
+		}
+	case refusal != nil:
+		p.Cause, p.At = refusal.Error(), e.now()
+		if there { // it may have been erased meanwhile
+			err = e.store.ParkEvent(s.id, p)
+		}
 	}
-	if err := e.store.UnparkEvent(s.id, &p.Event); err != nil {
-		return *p, fmt.Errorf("runtime: parked event %s: %w", p.Event.ID(), err)
+	if err = errors.Join(refusal, err); err != nil {
+		err = fmt.Errorf("runtime: parked event %s: %w", p.Event.ID(), err)
 	}
-	s.outbox.refused(-1)
-	return *p, nil
+	return *p, err
+}
+
+// parked reports whether the event is parked.
+// REQUIRES: s.outbox.parking
+func (s *shard) parked(event *Event) (bool, error) {
+	all, err := s.engine.store.ParkedEvents(s.id, nil)
+	return slices.ContainsFunc(all, func(p ParkedEvent) bool { return p.Event.ID() == event.ID() }), err
 }

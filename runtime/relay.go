@@ -129,6 +129,7 @@ func (s *shard) publish(ctx context.Context, page []Event) (bool, error) {
 	wait := e.tuned.Load().Relay.Backoff / 100
 	for len(page) > 0 {
 		n, err := e.opt.Streamer.Publish(ctx, page[:min(len(page), e.tuned.Load().Relay.Batch)])
+		s.outbox.heard(err)
 		page = page[min(max(n, 0), len(page)):]
 		if ctx.Err() != nil {
 			return len(page) == 0, nil
@@ -163,6 +164,24 @@ func (e *Engine) outboxAge() (age time.Duration, late bool) {
 	alert := e.tuned.Load().Relay.LagAlert
 	return age, alert > 0 && age > alert
 }
+
+// outboxFault returns why events wait, the oldest for some time: what the streamer answered last, or what it knows of itself.
+func (e *Engine) outboxFault(age time.Duration) string {
+	for _, s := range e.shards {
+		if fault := s.outbox.why(); fault != "" {
+			return fault
+		}
+	}
+	if faulty, ok := e.opt.Streamer.(Faulty); ok && age > faultAfter {
+		if err := faulty.Fault(); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// faultAfter is how long an event has waited when the streamer is asked what is wrong: one broker of many may be away for good.
+const faultAfter = 2 * time.Second
 
 // relayTrouble warns that events could not be published: once for all shards, and again when the reason changes or a minute has passed.
 func (e *Engine) relayTrouble(shard Shard, events int, err error) {

@@ -449,7 +449,7 @@ func (s *shard) doErase(t *Task) error {
 			object = out.Object
 		}
 	}
-	if err := e.dropParkedOf(e.ctx, rec); err != nil {
+	if err := errors.Join(e.dropParkedOf(e.ctx, rec), s.dropEmitted(rec.RunID)); err != nil {
 		return err
 	}
 	_, err = s.change(t.RunID, func(r *run) error {

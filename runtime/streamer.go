@@ -19,6 +19,12 @@ type Streamer interface {
 	Publish(ctx context.Context, events []Event) (n int, err error)
 }
 
+// Faulty is what a Streamer may implement besides: Fault returns why nothing can be delivered at present, as far as it knows without
+// asking, or nil. It is asked while events wait for a Publish that does not return. It may be called from many goroutines.
+type Faulty interface {
+	Fault() error
+}
+
 // RefusedError says that an event can never be delivered, as one that is too large: to try again is of no use.
 type RefusedError struct {
 	Cause error

@@ -163,6 +163,8 @@ func onlyParked(all []httpapi.ParkedMessage, args []string) ([]httpapi.ParkedMes
 			return all[i : i+1], nil
 		}
 	}
-	return nil, usage("`wfrt connectors parked "+args[0]+"` lists them",
-		"connector %s has no parked message at %s, partition %s, offset %s", args[0], args[1], args[2], args[3])
+	return nil, &failure{
+		exitNotFound, fmt.Errorf("connector %s has no parked message at %s, partition %s, offset %s", args[0], args[1], args[2], args[3]),
+		"`wfrt connectors parked " + args[0] + "` lists them",
+	}
 }

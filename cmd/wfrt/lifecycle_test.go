@@ -56,6 +56,12 @@ func newShell(t *testing.T) *shell {
 			},
 		},
 	)))
+	return shellOf(t, engine)
+}
+
+// shellOf returns a shell of a server of the engine, which it starts, and stops when the test has ended.
+func shellOf(t *testing.T, engine *runtime.Engine) *shell {
+	t.Helper()
 	if err := engine.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

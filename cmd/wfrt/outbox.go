@@ -3,14 +3,40 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func (a *app) newOutbox() *cobra.Command {
-	cmd := &cobra.Command{Use: "outbox", Short: "Look at events that Kafka refused, and publish them again"}
-	cmd.AddCommand(a.newOutboxParked(), a.newOutboxRedrive())
+	cmd := &cobra.Command{Use: "outbox", Short: "See what waits for Kafka, and publish again what it refused"}
+	cmd.AddCommand(a.newOutboxShow(), a.newOutboxParked(), a.newOutboxRedrive())
 	return cmd
+}
+
+func (a *app) newOutboxShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show",
+		Short: "Show how many events wait for Kafka, and what keeps them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			o, err := c.Outbox(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.printJSON(o)
+			}
+			t := newTable(a.out, "WAITING", "OLDEST", "PARKED", "FAULT")
+			t.row(strconv.Itoa(o.Depth), time.Duration(o.AgeSeconds*float64(time.Second)).Round(time.Second).String(), strconv.Itoa(o.Parked), o.Fault)
+			return t.flush()
+		},
+	}
 }
 
 func (a *app) newOutboxParked() *cobra.Command {

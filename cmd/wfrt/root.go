@@ -106,8 +106,10 @@ func checkArgs(c *cobra.Command) {
 	}
 	check := c.Args
 	c.Args = func(c *cobra.Command, args []string) error {
-		if check(c, args) == nil {
-			return nil
+		err := check(c, args)
+		var told *failure
+		if err == nil || errors.As(err, &told) { // the command has said it itself
+			return err
 		}
 		_, wanted, _ := strings.Cut(c.Use, " ")
 		if wanted == "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ func (s *Server) registerConnectors(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/v1/connectors", "list-connectors", "List connectors",
 		"What is read from Kafka, how far it has come, and what it has done since the server started.", 503), s.listConnectors)
 	huma.Register(api, operation(http.MethodGet, "/v1/connectors/{connector}/parked", "list-parked", "List parked messages",
-		"Messages of which nothing could be made, by partition and offset, also of a connector that is configured no more.", 400, 503), s.listParked)
+		"Messages of which nothing could be made, by partition and offset, also of a connector that is configured no more.", 400, 404, 503), s.listParked)
 	huma.Register(api, operation(http.MethodPost, one+"/redrive", "redrive-parked", "Try a parked message again",
 		"Once. A message that takes effect is parked no more; one that does not stays.", 400, 404, 409, 422, 503), s.redriveParked)
 	huma.Register(api, operation(http.MethodDelete, one, "drop-parked", "Drop a parked message", "", 400, 404, 503), s.dropParked)
@@ -100,30 +101,32 @@ type ParkedPage struct {
 type parkedInput struct {
 	Connector string `path:"connector" doc:"The connector's name."`
 	Cursor    string `query:"cursor" doc:"next_cursor of the page before."`
-	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Messages on the page at most."`
+	Limit     limit  `query:"limit" doc:"Messages on the page at most."`
 }
 
 type parkedOutput struct{ Body ParkedPage }
 
 func (s *Server) listParked(ctx context.Context, in *parkedInput) (*parkedOutput, error) {
+	limit, err := in.Limit.value()
+	if err != nil {
+		return nil, err
+	}
 	after := runtime.Origin{}
 	if in.Cursor != "" {
 		parts := strings.Split(in.Cursor, "/")
 		if len(parts) != 3 {
 			return nil, invalid("cursor", "is not one", "send next_cursor of the page before")
 		}
-		var err error
 		if after, err = originOf(in.Connector, parts[0], parts[1], parts[2]); err != nil {
 			return nil, invalid("cursor", "is not one", "send next_cursor of the page before")
 		}
 	}
-	limit := in.Limit
-	if limit == 0 {
-		limit = 100
-	}
 	found, err := s.opt.Engine.Parked(ctx, in.Connector, after, limit)
 	if err != nil {
 		return nil, problemOf(err)
+	}
+	if len(found) == 0 && in.Cursor == "" && !slices.Contains(s.connectorNames(), in.Connector) {
+		return nil, s.unknownConnector(in.Connector)
 	}
 	out := &parkedOutput{Body: ParkedPage{Parked: []ParkedMessage{}}}
 	for i := range found {
@@ -134,6 +137,22 @@ func (s *Server) listParked(ctx context.Context, in *parkedInput) (*parkedOutput
 		out.Body.NextCursor = last.TopicID.String() + "/" + strconv.Itoa(int(last.Partition)) + "/" + strconv.FormatInt(last.Offset, 10)
 	}
 	return out, nil
+}
+
+func (s *Server) connectorNames() []string {
+	var names []string
+	for _, c := range s.opt.Engine.Connectors() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+func (s *Server) unknownConnector(name string) error {
+	known := s.connectorNames()
+	p := problem(http.StatusNotFound, "unknown-connector", "There is no such connector", "there is no connector "+quoted(name),
+		knownHint("connectors", name, known))
+	p.Known = known
+	return p
 }
 
 func viewParked(p *runtime.Parked) ParkedMessage {
@@ -182,8 +201,9 @@ func (s *Server) onParked(
 			"connector "+quoted(in.Connector)+" has no parked message at partition "+quoted(in.Partition)+", offset "+quoted(in.Offset),
 			"GET /v1/connectors/{connector}/parked lists them")
 	case errors.Is(err, runtime.ErrUnknownConnector):
-		return nil, problem(http.StatusNotFound, "unknown-connector", "There is no such connector", runtime.ErrUnknownConnector.Error(),
-			"GET /v1/connectors lists the connectors; a message of one that is configured no more can be dropped")
+		return nil, problem(http.StatusConflict, "unconfigured-connector", "The connector is configured no more",
+			"connector "+quoted(in.Connector)+" is not configured, so nothing can be made of its message",
+			"configure it again, or drop the message")
 	}
 	var mapping *runtime.MappingError
 	if errors.As(err, &mapping) {

@@ -12,12 +12,35 @@ import (
 )
 
 func (s *Server) registerOutbox(api huma.API) {
+	huma.Register(api, operation(http.MethodGet, "/v1/outbox", "get-outbox", "Get the outbox",
+		"How many events wait to be published, for how long, and what keeps them."), s.outbox)
 	huma.Register(api, operation(http.MethodGet, "/v1/outbox/parked", "list-parked-events", "List parked events",
 		"The events that Kafka refused for good, such as one that is too large, each with the cause. Those after them went on.", 503),
 		s.listParkedEvents)
 	huma.Register(api, operation(http.MethodPost, "/v1/outbox/parked/redrive", "redrive-parked-event", "Publish a parked event again",
 		"It comes after later events of its run. It stays parked, with the new cause, when it is refused again.", 400, 404, 409, 503),
 		s.redriveParkedEvent)
+}
+
+// Outbox is a moment of the events on their way to Kafka.
+type Outbox struct {
+	Depth      int     `json:"depth" doc:"Events that wait to be published; 0 without Kafka."`
+	AgeSeconds float64 `json:"age_seconds" doc:"How long the oldest of them has waited."`
+	Late       bool    `json:"late" doc:"That is longer than outbox.lag_alert."`
+	Fault      string  `json:"fault,omitempty" doc:"Why they wait: what Kafka answered last. Absent when nothing is wrong."`
+	Parked     int     `json:"parked" doc:"Events that Kafka refused for good."`
+}
+
+type outboxOutput struct{ Body Outbox }
+
+func (s *Server) outbox(context.Context, *struct{}) (*outboxOutput, error) {
+	stats := s.opt.Engine.Stats()
+	out := &outboxOutput{Body: Outbox{AgeSeconds: stats.OutboxAge.Seconds(), Late: stats.OutboxLate, Fault: stats.OutboxFault}}
+	for i := range stats.Shards {
+		out.Body.Depth += stats.Shards[i].Unpublished
+		out.Body.Parked += stats.Shards[i].Parked
+	}
+	return out, nil
 }
 
 // ParkedEvent is an event that Kafka refused.

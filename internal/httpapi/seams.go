@@ -40,6 +40,7 @@ type Engine interface {
 	Parked(ctx context.Context, connector string, after runtime.Origin, limit int) ([]runtime.Parked, error)
 	Redrive(ctx context.Context, o runtime.Origin) error
 	DropParked(ctx context.Context, o runtime.Origin) error
+	Stats() runtime.Stats
 	ParkedEvents(ctx context.Context) ([]runtime.ParkedEvent, error)
 	RedriveEvent(ctx context.Context, id string) (runtime.ParkedEvent, error)
 

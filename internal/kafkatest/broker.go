@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -67,11 +68,11 @@ func New(ctx context.Context, opt Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{Addr: "127.0.0.1:" + strconv.Itoa(ports[0]), Listeners: map[string]string{}, dir: opt.Dir, libs: libs, alone: opt.Detached}
-	var others, protocols string
+	var others, protocols strings.Builder
 	for i, name := range slices.Sorted(maps.Keys(opt.Listeners)) {
 		b.Listeners[name] = "127.0.0.1:" + strconv.Itoa(ports[2+i])
-		others += "," + name + "://" + b.Listeners[name]
-		protocols += "," + name + ":" + opt.Listeners[name]
+		fmt.Fprintf(&others, ",%s://%s", name, b.Listeners[name])
+		fmt.Fprintf(&protocols, ",%s:%s", name, opt.Listeners[name])
 	}
 	if _, err := os.Stat(b.properties()); err == nil {
 		return b, nil // it was made before
@@ -97,7 +98,7 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 %[4]s
-`, ports[0], ports[1], filepath.Join(b.dir, "logs"), opt.Properties, others, protocols)
+`, ports[0], ports[1], filepath.Join(b.dir, "logs"), opt.Properties, others.String(), protocols.String())
 	if err := os.WriteFile(b.properties(), []byte(properties), 0o600); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,8 @@ func RunGuarded(t testing.TB) *Guarded {
 		t.Fatal(err)
 	}
 	const scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-	properties := fmt.Sprintf(`authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+	var properties strings.Builder
+	fmt.Fprintf(&properties, `authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 ssl.keystore.type=PEM
 ssl.keystore.location=%s
@@ -62,11 +64,11 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 			"scram-sha-512": scram,
 			"oauthbearer":   `org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="node";`,
 		} {
-			properties += fmt.Sprintf("listener.name.%s.%s.sasl.jaas.config=%s\n", listener, mechanism, module)
+			fmt.Fprintf(&properties, "listener.name.%s.%s.sasl.jaas.config=%s\n", listener, mechanism, module)
 		}
 	}
 	g.Broker = run(t, Options{
-		Dir: filepath.Join(dir, "broker"), Properties: properties,
+		Dir: filepath.Join(dir, "broker"), Properties: properties.String(),
 		Listeners: map[string]string{"SASL": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "TLS": "SSL"},
 	})
 	g.SASL, g.SASLTLS, g.TLS = g.Listeners["SASL"], g.Listeners["SASLTLS"], g.Listeners["TLS"]

@@ -67,6 +67,8 @@ func newEngineDescs() []reading[*runtime.Stats] {
 			func(s *runtime.Stats) float64 { return s.OutboxAge.Seconds() }),
 		gauge("wfrt_outbox_lag_alert", "1 while the oldest event has waited longer than outbox.lag_alert.",
 			func(s *runtime.Stats) float64 { return flag(s.OutboxLate) }),
+		gauge("wfrt_outbox_fault", "1 while events wait because Kafka cannot be reached or does not take them, else 0.",
+			func(s *runtime.Stats) float64 { return flag(s.OutboxFault != "") }),
 		gauge("wfrt_outbox_parked", "Events that Kafka refused and that are parked, over all shards.",
 			func(s *runtime.Stats) float64 {
 				return sum(s, func(p runtime.ShardStats) uint64 { return uint64(p.Parked) })

@@ -8,6 +8,11 @@ import (
 	"github.com/wfrt/wfrt/internal/httpapi"
 )
 
+// Outbox returns what waits to be published.
+func (c *Client) Outbox(ctx context.Context) (httpapi.Outbox, error) {
+	return get[httpapi.Outbox](ctx, c, nil, "v1", "outbox")
+}
+
 // ParkedEvents returns the events that Kafka refused.
 func (c *Client) ParkedEvents(ctx context.Context) (httpapi.ParkedEventList, error) {
 	return get[httpapi.ParkedEventList](ctx, c, nil, "v1", "outbox", "parked")
