@@ -19,6 +19,11 @@ type applicant struct {
 	leaves  bool  // serving is to serve no longer, without a newer one
 	forced  bool  // runs that it leaves behind do not keep it out: they go on with earlier definitions
 	tried   bool  // newer is a canary that is to serve
+
+	// Of a module that should serve and could not be loaded, which serving therefore lacks:
+
+	missed  map[string]int  // the workflows that it carried, with the versions of their objects; nil: there is no such module
+	waiting []runtime.Queue // of those workflows, with runs that nothing takes meanwhile
 }
 
 // wants says that something of the applicant is to change.
@@ -174,6 +179,7 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 	for _, w := range result.workflows {
 		after[w.Name] = w
 	}
+	a.stranded(result, after, blame)
 	for _, workflow := range a.served.Names() {
 		before, next := a.served.Workflow(workflow), after[workflow]
 		if before.Closed || next != nil && next.Pinned { // earlier definitions go on
@@ -203,19 +209,68 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 			if !a.chosen[x.file] || x.serving == nil || x.newer == nil {
 				continue
 			}
-			had, writes, ok := reads(x.newer.workflow(workflow), x.serving.workflow(workflow))
-			unread := make(map[string][]runtime.Left)
-			if ok {
-				continue
-			}
-			if a.look(x, runtime.Queue{Workflow: workflow}, unread); len(unread) > 0 {
-				blame[x.file] = errors.Join(blame[x.file], &leftError{
-					left: unread[x.file],
-					why:  fmt.Sprintf("its objects are of version %d, and runs have objects of version %d, which it does not say that it reads", writes, had),
-					hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
-				})
+			if before := x.serving.workflow(workflow); before != nil {
+				a.unread(x, workflow, before.ObjectVersion, blame)
 			}
 		}
+	}
+}
+
+// stranded blames the chosen applicants of which the module that should serve could not be loaded, for runs of its that they do
+// not take over either.
+func (a *admitter) stranded(result *merged, after map[string]*runtime.Workflow, blame map[string]error) {
+	for i := range a.applicants {
+		x := &a.applicants[i]
+		if !a.chosen[x.file] || x.missed == nil {
+			continue
+		}
+		lostBy := make(map[string][]runtime.Left)
+		for _, q := range x.waiting {
+			next := after[q.Workflow]
+			if result.incomplete[q.Workflow] != nil || next != nil && (next.Pinned || takes(next, q.Status)) {
+				continue
+			}
+			a.look(x, q, lostBy)
+		}
+		left := byWorkflow(lostBy[x.file])
+		for _, workflow := range slices.Sorted(maps.Keys(left)) {
+			blame[x.file] = errors.Join(blame[x.file], &leftError{
+				left: left[workflow], why: "the module before it cannot be loaded, and there are runs in what it does not handle either",
+				hint: "handle those statuses, cancel the runs, or bring the module before it back (wfrt plugins inspect); " +
+					"forced (--force), they wait",
+			})
+		}
+		for _, workflow := range slices.Sorted(maps.Keys(x.missed)) {
+			if next := after[workflow]; next != nil && !next.Pinned {
+				a.unread(x, workflow, x.missed[workflow], blame)
+			}
+		}
+	}
+}
+
+// byWorkflow groups what is left by workflow.
+func byWorkflow(all []runtime.Left) map[string][]runtime.Left {
+	groups := make(map[string][]runtime.Left)
+	for _, l := range all {
+		groups[l.Workflow] = append(groups[l.Workflow], l)
+	}
+	return groups
+}
+
+// unread blames an applicant whose newer module cannot read the objects that the runs of a workflow have.
+func (a *admitter) unread(x *applicant, workflow string, had int, blame map[string]error) {
+	next := x.newer.workflow(workflow)
+	if next == nil || next.ObjectVersion == had || slices.Contains(next.Reads, had) {
+		return
+	}
+	unread := make(map[string][]runtime.Left)
+	if a.look(x, runtime.Queue{Workflow: workflow}, unread); len(unread) > 0 {
+		blame[x.file] = errors.Join(blame[x.file], &leftError{
+			left: unread[x.file],
+			why: fmt.Sprintf("its objects are of version %d, and runs have objects of version %d, which it does not say that it reads",
+				next.ObjectVersion, had),
+			hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
+		})
 	}
 }
 
@@ -268,15 +323,6 @@ func (e *leftError) Error() string {
 		texts[i] = l.String()
 	}
 	return fmt.Sprintf("workflow %s: %s: %s: %s", e.left[0].Workflow, e.why, strings.Join(texts, ", "), e.hint)
-}
-
-// reads reports whether a module can read the objects that another part of the same workflow has written, and the versions of
-// both; either may be nil.
-func reads(next, before *abi.Workflow) (had, writes int, ok bool) {
-	if next == nil || before == nil || next.ObjectVersion == before.ObjectVersion {
-		return 0, 0, true
-	}
-	return before.ObjectVersion, next.ObjectVersion, slices.Contains(next.Reads, before.ObjectVersion)
 }
 
 // lost reports whether a served status, or its step, is gone in the next definition of its workflow, which is nil when there is

@@ -173,6 +173,7 @@ func (h *Host) applicants(p *proposal) []applicant {
 		if p != nil && p.file == file {
 			x.newer, x.leaves, x.forced, x.tried = h.part(file, p.newer), p.newer == nil, p.forced, p.tried
 		}
+		h.missing(&x)
 		all = append(all, x)
 	}
 	return all
@@ -224,9 +225,15 @@ func (h *Host) now() time.Time { return h.options.Clock.Now().UTC().Round(0) }
 
 // version is what the ledger keeps of a module.
 func (m *module) version(a activation) *version {
-	return &version{
+	v := &version{
 		Digest: m.digest, Size: m.size, Version: m.manifest.Version, SDK: m.manifest.SDK, DeployedAt: a.At, How: a.How, By: a.By,
+		Workflows: make(map[string]int),
 	}
+	for i := range m.manifest.Workflows {
+		w := &m.manifest.Workflows[i]
+		v.Workflows[w.Name] = w.ObjectVersion
+	}
+	return v
 }
 
 // keepOlder keeps the definitions that serve now and are replaced, when runs may need them: those of pinned workflows, and those
@@ -237,6 +244,7 @@ func (h *Host) keepOlder(next *ledger, result *admission) {
 		after[w.Name] = w
 		next.drop(w.Name, w.Digest)
 	}
+	h.keepMissing(next, result.merged.workflows)
 	served := h.Catalog()
 	for workflow, def := range h.made.newest {
 		if w := after[workflow]; w == nil || w.Digest != def.Digest {

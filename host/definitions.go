@@ -67,12 +67,16 @@ func (h *Host) assemble(l *ledger, loaded map[partOf]*module) (*runtime.Catalog,
 		if base == nil {
 			base = &runtime.Workflow{Name: name, Closed: true}
 		}
+		var lost []*runtime.Workflow
 		for _, def := range l.Older[name] {
 			if w := h.definition(name, def, loaded); w != nil {
 				base.Older = append(base.Older, w)
 				base.Pinned = base.Pinned || base.Closed && w.Pinned
+			} else if base.Pinned {
+				lost = append(lost, h.standIn(name, def))
 			}
 		}
+		base.Older = append(base.Older, lost...) // last: only what is pinned to them goes by them
 		if len(base.Older) > 0 {
 			workflows[name] = base
 		}

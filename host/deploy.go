@@ -90,7 +90,7 @@ func (h *Host) Deploy(ctx context.Context, d *Deployment) (Plugin, error) {
 	switch {
 	case d.Canary == 0 && e.Active.Digest == digest && h.loaded(d.Plugin, digest) != nil:
 		return h.view(file), h.archive.sign(digest, d.Signature)
-	case d.Canary > 0 && e.Active == (activation{}):
+	case d.Canary > 0 && h.loaded(d.Plugin, e.Active.Digest) == nil:
 		return Plugin{}, &runtime.InvalidError{Field: "canary", Cause: "needs a version that serves beside it; deploy without it"}
 	case d.Canary > 0 && e.Active.Digest == digest:
 		return Plugin{}, &runtime.InvalidError{Field: "canary", Cause: "is the version that serves; there is nothing to try"}

@@ -16,6 +16,7 @@
 //	deploy.go      what operators ask for: deploy, promote, roll back, remove
 //	change.go      one change: admission, ledger, swap
 //	definitions.go the ledger's modules become a catalog
+//	missing.go     what should be loaded and cannot be: its runs are not forgotten
 //	canary.go      a module on trial, and when it fails
 //	tend.go        failing canaries are rolled back, earlier definitions let go
 //	source.go      a file becomes bytes with a digest, or an error when it is not whole

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +134,18 @@ func (f *fakeRuns) PinnedRuns(_ string, d runtime.Digest, limit int) (int, error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return min(f.pinned[d], limit), nil
+}
+
+func (f *fakeRuns) ActiveQueues() (queues []runtime.Queue, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for q, n := range f.active {
+		if n > 0 && q.Status != "" {
+			queues = append(queues, q)
+		}
+	}
+	slices.SortFunc(queues, runtime.Queue.Compare)
+	return queues, nil
 }
 
 // put places a file as mv does.

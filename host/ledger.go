@@ -67,6 +67,7 @@ type version struct {
 	DeployedAt time.Time      `json:"deployed_at"`
 	How        How            `json:"how"`
 	By         string         `json:"by,omitempty"`
+	Workflows  map[string]int `json:"workflows,omitempty"` // that it carries a part of, each with the version of its objects
 }
 
 // definition is which modules make a definition of a workflow.
@@ -155,6 +156,7 @@ func (e *entry) add(v *version) {
 	kept := *v
 	if at := e.index(v.Digest); at >= 0 {
 		kept = e.Versions[at]
+		kept.Workflows = v.Workflows
 		e.Versions = slices.Delete(e.Versions, at, at+1)
 	}
 	e.Versions = append(e.Versions, kept)
@@ -171,6 +173,14 @@ func (e *entry) previous() *version {
 		if v.Digest != e.Active.Digest && (e.Canary == nil || v.Digest != e.Canary.Digest) {
 			return v
 		}
+	}
+	return nil
+}
+
+// carries returns the workflows of the version that serves, each with the version of its objects, as far as the ledger has them.
+func (e *entry) carries() map[string]int {
+	if at := e.index(e.Active.Digest); at >= 0 {
+		return e.Versions[at].Workflows
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ type Engine interface {
 	Swap(c *runtime.Catalog, leaving []runtime.Queue) error
 	ActiveRuns(q runtime.Queue, limit int) (int, error)
 	PinnedRuns(workflow string, d runtime.Digest, limit int) (int, error)
+	ActiveQueues() ([]runtime.Queue, error)
 }
 
 // noEngine has no runs.
@@ -101,6 +102,9 @@ func (noEngine) ActiveRuns(runtime.Queue, int) (int, error) { return 0, nil }
 
 // PinnedRuns implements Engine.
 func (noEngine) PinnedRuns(string, runtime.Digest, int) (int, error) { return 0, nil }
+
+// ActiveQueues implements Engine.
+func (noEngine) ActiveQueues() ([]runtime.Queue, error) { return nil, nil }
 
 // EnsureDefaults gives every field that is zero its default.
 func (o *Options) EnsureDefaults() {

@@ -3,6 +3,8 @@ package pebblestore
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/wfrt/wfrt/runtime"
 )
@@ -62,4 +64,36 @@ func (s *Store) PinnedRuns(workflow string, d runtime.Digest, limit int) (int, e
 		}
 	}
 	return n, nil
+}
+
+// ActiveQueues implements runtime.Reader. It seeks to each (status, ready, state) of a workflow, and reads keys only.
+func (s *Store) ActiveQueues() ([]runtime.Queue, error) {
+	found := make(map[runtime.Queue]bool)
+	for i := range s.shards {
+		if err := s.activeQueues(appendPrefix(nil, runtime.Shard(i), kindIndex), found); err != nil {
+			return nil, fmt.Errorf("pebblestore: look for active runs: %w", err)
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), runtime.Queue.Compare), nil
+}
+
+func (s *Store) activeQueues(prefix []byte, found map[runtime.Queue]bool) error {
+	it, err := s.iterate(prefix)
+	if err != nil {
+		return err
+	}
+	var next []byte
+	for valid := it.First(); valid; valid = it.SeekGE(next) {
+		row, ok := parseIndexKey(it.Key())
+		if !ok {
+			return errors.Join(fmt.Errorf("%w: key %x", errMalformed, it.Key()), it.Close())
+		}
+		over := row.rangeLen // the rows of this state
+		if row.state.Active() {
+			found[runtime.Queue{Workflow: string(row.workflow), Status: string(row.status)}] = true
+			over = row.statusLen // all rows of the status
+		}
+		next = appendSuccessor(next[:0], it.Key()[:over])
+	}
+	return it.Close()
 }

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 )
 
@@ -169,8 +171,8 @@ type Query struct {
 // Remembered returns the kept request of an idempotency key, or ErrNotFound.
 //
 // ActiveRuns counts the runs of a queue, or without a status of a whole workflow, whose state is Active, up to limit. PinnedRuns
-// counts those of a workflow whose state is Active and whose Pinned is the digest, which is not zero, up to limit. Both read
-// indexes only.
+// counts those of a workflow whose state is Active and whose Pinned is the digest, which is not zero, up to limit. ActiveQueues
+// returns the queues that have runs whose state is Active, each once, in the order of their names. All read indexes only.
 type Reader interface {
 	Record(id RunID, dst *Record) error
 	Latest(workflow, foreignID string) (RunID, error)
@@ -183,12 +185,18 @@ type Reader interface {
 	Remembered(workflow, foreignID, key string) (Idempotency, error)
 	ActiveRuns(q Queue, limit int) (int, error)
 	PinnedRuns(workflow string, d Digest, limit int) (int, error)
+	ActiveQueues() ([]Queue, error)
 }
 
 // Queue names the runs that wait for the step of one status.
 type Queue struct {
 	Workflow string
 	Status   string
+}
+
+// Compare orders queues by workflow, then by status.
+func (q Queue) Compare(other Queue) int {
+	return cmp.Or(strings.Compare(q.Workflow, other.Workflow), strings.Compare(q.Status, other.Status))
 }
 
 // TaskReader finds the work of a shard.

@@ -87,3 +87,12 @@ func (e *Engine) PinnedRuns(workflow string, d Digest, limit int) (int, error) {
 	}
 	return n, nil
 }
+
+// ActiveQueues returns the queues with runs that have not ended, each once, in the order of their names, as ActiveRuns counts them.
+func (e *Engine) ActiveQueues() ([]Queue, error) {
+	queues, err := e.store.ActiveQueues()
+	if err != nil {
+		return nil, fmt.Errorf("runtime: look for statuses with runs: %w", err)
+	}
+	return queues, nil
+}

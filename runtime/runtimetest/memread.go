@@ -108,6 +108,21 @@ func (s *MemStore) PinnedRuns(workflow string, d runtime.Digest, limit int) (int
 	return s.count(limit, func(r *runtime.Record) bool { return r.Workflow == workflow && r.Pinned == d }), nil
 }
 
+// ActiveQueues implements runtime.Reader.
+func (s *MemStore) ActiveQueues() ([]runtime.Queue, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[runtime.Queue]bool{}
+	for _, shard := range s.live {
+		for _, r := range shard.records {
+			if r.State.Active() {
+				found[runtime.Queue{Workflow: r.Workflow, Status: r.Status}] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), runtime.Queue.Compare), nil
+}
+
 // count counts the active runs that match.
 func (s *MemStore) count(limit int, match func(*runtime.Record) bool) (n int) {
 	s.mu.Lock()

@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -568,12 +569,24 @@ func testRemove(s *storeTest) {
 	s.wantRecord(other)
 }
 
-// testCounts compares both counts with a plain count over the records, while runs begin, move and end.
+// testCounts compares the counts, and the queues that they are of, with a plain count over the records, while runs begin, move
+// and end.
 func testCounts(s *storeTest) {
 	digests := []runtime.Digest{{}, {1}, {1, 31: 1}}
 	var records []*runtime.Record
 	check := func() {
 		s.Helper()
+		inUse := map[runtime.Queue]bool{}
+		for _, r := range records {
+			if r.State.Active() {
+				inUse[runtime.Queue{Workflow: r.Workflow, Status: r.Status}] = true
+			}
+		}
+		queues, err := s.ActiveQueues()
+		s.must(err)
+		if want := slices.SortedFunc(maps.Keys(inUse), runtime.Queue.Compare); !slices.Equal(queues, want) {
+			s.Fatalf("active runs are in %v, want %v", queues, want)
+		}
 		for _, workflow := range []string{"orders", "order"} {
 			for _, status := range []string{"", "created", "paid", "pai"} {
 				want := 0

@@ -1,0 +1,134 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wfrt/wfrt/host/signature"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// TestRunsAreNotLeftBehindByWhatFollowsAMissingModule starts a server whose module cannot be loaded any more: another one is
+// held to the runs that are there, whether it comes as a file or from an operator, until it handles them or is forced.
+func TestRunsAreNotLeftBehindByWhatFollowsAMissingModule(t *testing.T) {
+	door := func(objects string, steps ...string) []byte {
+		m := workflowPart("door", "closed", steps, []string{"open"}, nil)
+		return guest{manifest: strings.Replace(m, `"name":"door"`, `"name":"door"`+objects, 1)}.bytes()
+	}
+	old := door("", "closed>ajar", "ajar>open")
+	signer := newSigner(t)
+	for name, lose := range map[string]func(o *Options, path string) error{
+		"damaged": func(_ *Options, path string) error { return os.WriteFile(path, []byte("damaged"), 0o600) },
+		"gone":    func(_ *Options, path string) error { return os.Remove(path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			same, runs := kept(t), &fakeRuns{}
+			engine := func(o *Options) { o.Engine = runs }
+			r := newRig(t, same, engine)
+			d := r.deploy("door", old).Digest
+			runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 3)
+			if err := lose(&r.options, filepath.Join(r.options.ArchiveDir, d+extension)); err != nil {
+				t.Fatal(err)
+			}
+			again := newRig(t, same, engine)
+			again.load()
+			again.refused("door", "kept")
+			leaves := func(what string, err error) {
+				t.Helper()
+				var refused *RefusedError
+				if !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0].Runs != 3 || refused.Left[0].Status != "ajar" {
+					t.Fatalf("%s: %v; want it refused for 3 runs in ajar", what, err)
+				}
+				wantPieces(t, err.Error(), "workflow door: the module before it cannot be loaded", `3 runs in "ajar"`, "--force")
+			}
+			_, err := again.Deploy(context.Background(), &Deployment{Plugin: "door", Module: doorGuest().bytes()})
+			leaves("deploy", err)
+			leaves("remove", again.Remove(context.Background(), "door", Order{}))
+			again.put("door.wasm", doorGuest().bytes())
+			again.load()
+			again.refused("door", `3 runs in "ajar"`)
+			again.put("door.wasm", door(`,"object_version":2`, "closed>ajar", "ajar>open"))
+			runs.set(runtime.Queue{Workflow: "door"}, 3)
+			again.load()
+			again.refused("door", "its objects are of version 2, and runs have objects of version 0")
+			again.put("door.wasm", door(`,"object_version":2,"reads":[0]`, "closed>ajar", "ajar>open"))
+			again.load()
+			again.serves("door")
+		})
+	}
+	t.Run("the module itself comes back", func(t *testing.T) {
+		same, runs := kept(t), &fakeRuns{}
+		r := newRig(t, same, func(o *Options) { o.Engine = runs })
+		d := r.deploy("door", old).Digest
+		runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 3)
+		if err := os.Remove(filepath.Join(r.options.ArchiveDir, d+extension)); err != nil {
+			t.Fatal(err)
+		}
+		again := newRig(t, same, func(o *Options) { o.Engine = runs })
+		again.deploy("door", old)
+		again.serves("door")
+	})
+	t.Run("forced", func(t *testing.T) {
+		same, runs := kept(t), &fakeRuns{}
+		r := newRig(t, same, func(o *Options) { o.Engine = runs })
+		r.deploy("door", old)
+		runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 3)
+		again := newRig(t, same, func(o *Options) { o.Engine = runs }, trusting(signer.key)) // who signed it is not trusted
+		forced := doorGuest().bytes()
+		sign := func(d *Deployment) { d.Signature = signer.sign(forced) }
+		if _, err := again.Deploy(context.Background(), &Deployment{Plugin: "door", Module: forced, Signature: signer.sign(forced)}); err == nil ||
+			errors.Is(err, signature.ErrUntrusted) || !strings.Contains(err.Error(), `3 runs in "ajar"`) {
+			t.Errorf("%v; want it refused for its runs", err)
+		}
+		again.deploy("door", forced, sign, func(d *Deployment) { d.Force = true })
+		again.serves("door")
+	})
+}
+
+// TestRunsPinnedToAMissingModuleWait though another version serves.
+func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
+	for name, c := range map[string]struct{ lose int }{"an earlier one": {0}, "the one that served": {1}} {
+		t.Run(name, func(t *testing.T) {
+			runs, same := &fakeRuns{}, kept(t)
+			pins := func(o *Options) {
+				o.Engine = runs
+				o.Adjust = func(w *runtime.Workflow) { w.Pinned = true }
+			}
+			r := newRig(t, same, pins)
+			runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
+			var digests []runtime.Digest
+			for n := range 2 {
+				r.deploy("door", generation(n))
+				digests = append(digests, r.Catalog().Workflow("door").Digest)
+				runs.pin(digests[n], 1)
+			}
+			missing := digests[c.lose]
+			if err := os.Remove(filepath.Join(r.options.ArchiveDir, missing.String()+extension)); err != nil {
+				t.Fatal(err)
+			}
+			again := newRig(t, same, pins)
+			again.load()
+			if c.lose == 1 {
+				again.deploy("door", generation(2))
+			}
+			w := again.Catalog().For(&runtime.Record{Workflow: "door", Status: "closed", State: runtime.Running, Pinned: missing})
+			if w.Digest != missing {
+				t.Fatalf("the run goes by %s; want it to wait for %s", w.Digest, missing)
+			}
+			var out runtime.Outcome
+			if err := w.Statuses["closed"].Step.Invoker.Invoke(context.Background(), nil, &out); err != nil || out.Kind != runtime.OutcomeError {
+				t.Errorf("%v, %+v; want a failed attempt", err, out)
+			}
+			wantPieces(t, out.Reason, "pinned to the version "+digestOf(missing), "cannot be loaded", "bring its module back")
+			again.letGo()
+			again.letGo()
+			if again.Catalog().For(&runtime.Record{Workflow: "door", Status: "closed", State: runtime.Running, Pinned: missing}).Digest != missing {
+				t.Error("the definition is let go while a run is pinned to it")
+			}
+		})
+	}
+}
