@@ -23,4 +23,16 @@ type SystemClock struct{}
 func (SystemClock) Now() time.Time { return time.Now() }
 
 // AfterFunc implements Clock.
-func (SystemClock) AfterFunc(d time.Duration, f func()) ClockTimer { return time.AfterFunc(d, f) }
+func (SystemClock) AfterFunc(d time.Duration, f func()) ClockTimer {
+	if d <= 0 { // and not time.AfterFunc: RATIONALE.md has why
+		go f()
+		return begun{}
+	}
+	return time.AfterFunc(d, f)
+}
+
+// begun is a timer whose call has begun.
+type begun struct{}
+
+// Stop implements ClockTimer.
+func (begun) Stop() bool { return false }

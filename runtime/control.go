@@ -56,12 +56,33 @@ func (c *Control) apply(rec *Record, w *Workflow, status *Status, owner Epoch, n
 		RunID: rec.RunID, Version: next.Version, Time: now, Cause: c.Cause, By: c.By, State: next.State, Status: next.Status,
 		Reason: c.Reason,
 	}
+	if c.Cause == CausePerson {
+		line.Handler = c.action()
+	}
 	if c.Object != nil && rules.HistoryObjects {
 		line.Object = next.Object
 	}
 	b.History = append(b.History, line)
 	conclude(rec, next, w, now, b)
 	return nil
+}
+
+// action names what a person asked for.
+func (c *Control) action() string {
+	switch {
+	case c.Move != nil:
+		return "move"
+	case c.To == Paused:
+		return "pause"
+	case c.To == Running:
+		return "resume"
+	case c.To == Cancelled:
+		return "cancel"
+	case c.To == RequestedDataDeleted:
+		return "erase"
+	default:
+		return "edit"
+	}
 }
 
 func (c *Control) check(rec *Record) error {

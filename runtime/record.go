@@ -332,7 +332,7 @@ type HistoryEntry struct {
 	Time    time.Time
 
 	Cause    CauseKind
-	Handler  string // the handler's name, or the schedule's
+	Handler  string // the handler's name, or the schedule's; of CausePerson what they did: "move"
 	Attempt  uint32 // which attempt it was, of a handler
 	Callback uint64 // the callback's number, of CauseCallback
 	By       string // of CausePerson who, as they said; of CauseIntent the run that asked

@@ -332,8 +332,8 @@ func TestMoveAndEdit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range []int{2, 3} {
-			if h := entries[v]; h.Cause != runtime.CausePerson || h.By != "ann" || h.Reason != "mended by hand" {
+		for v, did := range map[int]string{2: "edit", 3: "move"} {
+			if h := entries[v]; h.Cause != runtime.CausePerson || h.By != "ann" || h.Reason != "mended by hand" || h.Handler != did {
 				t.Errorf("version %d: %+v", v+1, h)
 			}
 		}

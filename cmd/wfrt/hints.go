@@ -28,6 +28,8 @@ func commandHint(p *httpapi.Problem) string {
 		return "`wfrt runs list` lists the runs"
 	case "unknown-schedule":
 		return "`wfrt schedules list` lists the schedules"
+	case "schedule-exists":
+		return "`wfrt schedules delete` deletes the other; or choose another name"
 	case "plugin-schedule":
 		return "`wfrt schedules pause` holds it up"
 	case "unknown-connector":

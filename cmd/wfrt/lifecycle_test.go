@@ -308,6 +308,8 @@ func TestWhatATimelineSays(t *testing.T) {
 		"callback 12 onShipped, attempt 2": {Cause: "callback", Handler: "onShipped", Callback: noRun + "/12", Attempt: 2},
 		"person ada":                       {Cause: "person", By: "ada"},
 		"person":                           {Cause: "person"},
+		"person ada: edit":                 {Cause: "person", Handler: "edit", By: "ada"},
+		"person: move":                     {Cause: "person", Handler: "move"},
 		"schedule nightly":                 {Cause: "schedule", Handler: "nightly"},
 		"intent of run " + noRun:           {Cause: "intent", By: noRun},
 		"intent refund, failed":            {Cause: "intent", Handler: "refund", Failed: true},

@@ -64,13 +64,13 @@ func (a *app) printHistory(entries []httpapi.HistoryEntry) error {
 	return t.flush()
 }
 
-// happened says in a few words who or what made a line of a history: "callback 2 onShipped, attempt 3 failed", "person ada".
+// happened says in a few words who or what made a line of a history: "callback 2 onShipped, attempt 3 failed", "person ada: move".
 func happened(e *httpapi.HistoryEntry) string {
 	words := []string{e.Cause}
 	if _, number, ok := strings.Cut(e.Callback, "/"); ok {
 		words = append(words, number)
 	}
-	if e.Handler != "" {
+	if e.Handler != "" && e.Cause != "person" {
 		words = append(words, e.Handler)
 	}
 	switch {
@@ -81,6 +81,8 @@ func happened(e *httpapi.HistoryEntry) string {
 	}
 	text := strings.Join(words, " ")
 	switch {
+	case e.Cause == "person" && e.Handler != "":
+		text += ": " + e.Handler
 	case e.Failed && e.Attempt > 0:
 		text += fmt.Sprintf(", attempt %d failed", e.Attempt)
 	case e.Failed:

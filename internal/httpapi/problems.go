@@ -128,7 +128,7 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &workflow):
 		return unknownWorkflow(workflow.Name, workflow.Known)
 	case errors.As(err, &status):
-		return unknownStatus("start_at", "statuses", status.Status, status.Known)
+		return unknownStatus("start_at", "statuses that a run can begin in", status.Status, status.Known)
 	case errors.As(err, &progress):
 		p := problem(http.StatusConflict, "in-progress", "A run is in progress", progress.Error(),
 			"wait until that run has ended, or trigger under another foreign ID; to repeat a request safely, send an Idempotency-Key")
@@ -239,7 +239,7 @@ func invalidHint(field string) string {
 	case "canary":
 		return "deploy another module as the canary"
 	default:
-		return "mend " + field + " and send the request again: nothing has changed"
+		return "mend " + field + "; nothing has changed"
 	}
 }
 

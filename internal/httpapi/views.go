@@ -83,7 +83,7 @@ type HistoryEntry struct {
 	Line     uint32          `json:"line,omitempty" doc:"Counts from 1 what happened to a version; absent where it was made."`
 	Time     time.Time       `json:"time"`
 	Cause    string          `json:"cause" enum:"trigger,step,timer,person,callback,timeout,schedule,intent,hook,erase,connector" doc:"What made it."`
-	Handler  string          `json:"handler,omitempty" doc:"The handler that ran, or the schedule."`
+	Handler  string          `json:"handler,omitempty" doc:"The handler that ran, or the schedule; of a person what they did: pause, resume, cancel, erase, move or edit."`
 	Attempt  uint32          `json:"attempt,omitempty" doc:"Which attempt it was, from 1."`
 	Callback string          `json:"callback_id,omitempty" doc:"Which callback it was."`
 	By       string          `json:"by,omitempty" doc:"Of a person who, as they said; of an intent the run that asked."`

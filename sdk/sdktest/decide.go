@@ -107,8 +107,11 @@ func (e *engine) decide(r *run, w work, h *abi.Handler, a answer) {
 			r.answers[w.callback] = Answer{}
 		}
 	}
-	if r.state == sdk.StateRunning && r.version%maxVersions == 0 {
-		r.pause(fmt.Sprintf("the run has reached %d versions; if it does not circle, resume it", r.version))
+	if r.alone++; w.kind == abi.KindCallback {
+		r.alone = 0
+	}
+	if r.state == sdk.StateRunning && r.alone >= maxVersions {
+		r.pause(fmt.Sprintf("the run has made %d versions by itself; if it does not circle, resume it", r.alone))
 	}
 	e.line(r, Line{Cause: cause(w), Handler: h.Name, Attempt: w.attempt, Failed: a.failed()})
 	e.conclude(r, &before)

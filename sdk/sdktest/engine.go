@@ -166,6 +166,9 @@ func (e *engine) control(r *run, to sdk.State, reason string, from ...sdk.State)
 func (e *engine) change(r *run, to sdk.State, reason, cause string) {
 	before := r.record
 	r.version++
+	if cause == "person" {
+		r.alone = 0
+	}
 	switch to {
 	case sdk.StateRunning:
 		r.resume(&e.workflow)

@@ -180,7 +180,7 @@ var stories = map[string]struct {
 	"in circles": {
 		script{Step: []string{"circle"}},
 		nil,
-		"Paused in a, 9999 counted, version 10000: the run has reached 10000 versions",
+		"Paused in a, 10000 counted, version 10001: the run has made 10000 versions by itself",
 	},
 }
 

@@ -22,6 +22,7 @@ type record struct {
 	arming        bool // timers are to be computed first
 	pending       []pending
 	callbacks     uint64 // how many were taken in
+	alone         uint64 // versions since a trigger, a callback or a person
 	resumeAt      time.Time
 	reason        string
 	createdAt     time.Time
