@@ -53,9 +53,14 @@ test-guests: ## Test that rewritten guests in C, Rust and AssemblyScript compute
 		--use abort= -o $(GUESTS)/assemblyscript.wasm
 	WFRT_GUESTS=$(CURDIR)/$(GUESTS) $(GO) test -count=1 -tags guests -run TestGuests -v ./host/internal/rewrite
 
+# The detector watches everything but the translation of modules to machine code (RATIONALE.md says why, and what -short means).
+TRANSLATOR := github.com/tetratelabs/wazero/internal
+RACE := -race -gcflags=$(TRANSLATOR)/engine/wazevo/...=-race=false -gcflags=$(TRANSLATOR)/engine/wazevo= \
+	-gcflags=$(TRANSLATOR)/leb128=-race=false -gcflags=$(TRANSLATOR)/wasm/binary=-race=false
+
 .PHONY: race
 race: ## Run the tests with the race detector
-	$(GO) test -race -short -timeout 30m ./...
+	$(GO) test $(RACE) -short -timeout 20m ./...
 
 # How often the tests of docs/parity.md run: in processes of five passes, as the race detector's own runtime has failed in longer ones.
 PARITY_COUNT ?= 20

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// maxCallbacks is how many callbacks of one run may wait to be handled.
-const maxCallbacks = 1000
-
 // Callback is outside input for a run that waits.
 type Callback struct {
 	Workflow       string
@@ -186,7 +183,7 @@ func (s *shard) takeInLocked(c *Callback, handled chan<- HistoryEntry) (Callback
 	if !rec.State.Active() || rec.Status != c.Status {
 		return CallbackID{}, nil, &WrongStatusError{Record: rec, Want: c.Status}
 	}
-	if len(rec.Pending) >= maxCallbacks {
+	if len(rec.Pending) >= s.engine.opt.MaxCallbacks {
 		return CallbackID{}, nil, &TooManyCallbacksError{RunID: rec.RunID, Waiting: len(rec.Pending)}
 	}
 	id := CallbackID{RunID: rec.RunID, Number: rec.Callbacks + 1}

@@ -27,6 +27,8 @@ type Options struct {
 	ForgetAfter time.Duration
 	// Logger takes what an operator should know. Defaults to discarding it.
 	Logger *slog.Logger
+	// MaxCallbacks is how many callbacks of one run may wait to be handled. Defaults to 1,000.
+	MaxCallbacks int
 	// MaxObject is the largest object of a run, in bytes. Defaults to 1 MiB.
 	MaxObject int
 	// MaxVersions pauses a run that has made so many by itself, with no callback and no person in between: none circles for ever.
@@ -71,6 +73,9 @@ func (o *Options) EnsureDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.MaxCallbacks == 0 {
+		o.MaxCallbacks = 1000
+	}
 	if o.MaxObject == 0 {
 		o.MaxObject = 1 << 20
 	}
@@ -113,6 +118,7 @@ func (o *Options) Validate() error {
 	}
 	fault(o.Store == nil, "Store is required")
 	fault(o.ForgetAfter < 0, "ForgetAfter must not be negative")
+	fault(o.MaxCallbacks < 0, "MaxCallbacks must not be negative")
 	fault(o.MaxObject < 0, "MaxObject must not be negative")
 	fault(o.StepTimeout < 0, "StepTimeout must not be negative")
 	fault(o.SideWorkers < 0, "SideWorkers must not be negative")

@@ -26,7 +26,7 @@ func TestARequestKeepsItsKeyOverRetriesAResumeAndASwap(t *testing.T) {
 		}
 	}))
 	defer there.Close()
-	r, stop := newSwapRig(t, func(o *host.Options) {
+	r, stop := newRig(t, func(o *host.Options) {
 		o.Grants = map[string]host.Grants{"caller": {HTTP: map[string]host.HTTPGrant{
 			"there": {Address: there.Listener.Addr().String(), Methods: []string{http.MethodPost}},
 		}}}

@@ -92,6 +92,16 @@ type swapRig struct {
 // newSwapRig returns a rig with version a deployed. stop ends everything.
 func newSwapRig(t testing.TB, change func(*host.Options)) (r *swapRig, stop func()) {
 	t.Helper()
+	r, stop = newRig(t, change)
+	for _, version := range []string{"b", "a"} { // both are compiled, and a serves
+		r.version[r.deploy(version, 0).Digest] = version
+	}
+	return r, stop
+}
+
+// newRig returns a rig with nothing deployed.
+func newRig(t testing.TB, change func(*host.Options)) (r *swapRig, stop func()) {
+	t.Helper()
 	modules, err := versioned()
 	if err != nil {
 		t.Fatal(err)
@@ -121,9 +131,6 @@ func newSwapRig(t testing.TB, change func(*host.Options)) (r *swapRig, stop func
 	ctx, cancel := context.WithCancel(context.Background())
 	var tended sync.WaitGroup
 	tended.Go(func() { r.host.Tend(ctx) })
-	for _, version := range []string{"b", "a"} { // both are compiled, and a serves
-		r.version[r.deploy(version, 0).Digest] = version
-	}
 	return r, func() {
 		cancel()
 		tended.Wait()
