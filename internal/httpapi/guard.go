@@ -16,11 +16,15 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// watched keeps a panic from ending the connection without an answer, and writes the access log at level debug.
+// watched keeps a panic from ending the connection without an answer, and writes the access log at level debug. What it answers
+// is for programs and for the pages of this server.
 func (s *Server) watched(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		rec := &recorder{ResponseWriter: w}
+		// No page of another origin shall embed what is answered, or have it taken for a script.
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() { s.answered(rec, r, began, recover()) }()
 		next.ServeHTTP(rec, r)
 	})
@@ -112,14 +116,26 @@ func sameOrigin(next http.Handler) http.Handler {
 	return guard.Handler(next)
 }
 
-// authorized wants the token of everyone, except for health and readiness.
+// needsToken reports whether a path is for those with a token: all are but health, readiness and the web page, which asks for it.
+func (s *Server) needsToken(path string) bool {
+	switch {
+	case path == "/healthz" || path == "/readyz":
+		return false
+	case s.opt.Page != nil && (path == "/" || strings.HasPrefix(path, "/ui/")):
+		return false
+	default:
+		return true
+	}
+}
+
+// authorized wants the token where it is needed.
 func (s *Server) authorized(next http.Handler) http.Handler {
 	if s.opt.Token == "" {
 		return next
 	}
 	want := sha256.Sum256([]byte(s.opt.Token)) // so that the time of the comparison does not tell the length either
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		if !s.needsToken(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -38,6 +38,8 @@ type Options struct {
 	Metrics http.Handler
 	// NotReady returns further causes why the server is not ready. It is called from many goroutines. Defaults to none.
 	NotReady func() []string
+	// Page serves the web page at / and its files below /ui/. It needs no token. Defaults to none.
+	Page http.Handler
 	// Plugins lists and changes the plugins. Defaults to none.
 	Plugins Plugins
 	// StopTimeout is how long requests under way may take to end when the server stops. Defaults to 10 seconds.

@@ -208,13 +208,73 @@ func TestToken(t *testing.T) {
 	decode[Readiness](t, ask(t, s, "GET", "/readyz", ""), http.StatusOK)
 }
 
+// A page of another origin can have a browser send GET and POST with a body of plain text, without asking first, and can read none
+// of the answers. What it sends changes nothing.
 func TestBrowsersOfOtherSites(t *testing.T) {
 	s := newServer(t, Options{Engine: newEngine(t)})
 	const path, body = "/v1/workflows/quick/runs", `{"foreign_id":"1"}`
-	refused(t, ask(t, s, "POST", path, body, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden, "cross-origin")
-	refused(t, ask(t, s, "POST", path, body, "Origin", "https://evil.example"), http.StatusForbidden, "cross-origin")
-	decode[Run](t, ask(t, s, "POST", path, body, "Sec-Fetch-Site", "same-origin"), http.StatusCreated)
-	decode[RunPage](t, ask(t, s, "GET", path, "", "Sec-Fetch-Site", "cross-site"), http.StatusOK)
+	for _, headers := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"}, // another port of this host
+		{"Sec-Fetch-Site", "cross-site", "Content-Type", "text/plain"},
+		{"Origin", "https://evil.example"}, // of a browser that does not send Sec-Fetch-Site
+		{"Origin", "null"},                 // of a sandboxed frame
+		{"Origin", "http://example.com:81"},
+	} {
+		for _, request := range [][2]string{
+			{"POST", path},
+			{"POST", "/v1/runs/bulk"},
+			{"POST", "/v1/runs/" + strings.Repeat("0", 32) + "/cancel"},
+			{"POST", "/v1/plugins?name=x"},
+			{"DELETE", "/v1/plugins/x"},
+			{"POST", "/v1/store/backup"},
+			{"PUT", "/v1/runs/x/object"},
+		} {
+			refused(t, ask(t, s, request[0], request[1], body, headers...), http.StatusForbidden, "cross-origin")
+		}
+	}
+	if page := decode[RunPage](t, ask(t, s, "GET", path, "", "Sec-Fetch-Site", "cross-site"), http.StatusOK); len(page.Runs) > 0 {
+		t.Errorf("there are runs: %+v", page)
+	}
+	a := ask(t, s, "GET", path, "", "Origin", "https://evil.example")
+	if a.Header.Get("Access-Control-Allow-Origin") != "" || a.Header.Get("Cross-Origin-Resource-Policy") != "same-origin" ||
+		a.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("another origin may read or embed the answer: %v", a.Header)
+	}
+	for i, headers := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}, {"Origin", "http://example.com"}, {}} {
+		body := fmt.Sprintf(`{"foreign_id":"ours %d"}`, i) // our own page, the address bar, an older browser, and a program
+		decode[Run](t, ask(t, s, "POST", path, body, headers...), http.StatusCreated)
+	}
+}
+
+// The page is served without the token that its requests need.
+func TestThePageNeedsNoToken(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("page " + r.URL.Path)) })
+	s := newServer(t, Options{Engine: &fake{}, Token: "s3cret", Page: page})
+	check := func() {
+		t.Helper()
+		for _, path := range []string{"/", "/ui/app.js", "/ui/views/run.js"} {
+			if a := ask(t, s, "GET", path, ""); a.StatusCode != http.StatusOK || a.body != "page "+path {
+				t.Errorf("%s is %d %s", path, a.StatusCode, a.body)
+			}
+		}
+		for _, path := range []string{"/v1/workflows", "/ui", "/uix", "//v1/workflows", "/v1/../ui/app.js"} {
+			refused(t, ask(t, s, "GET", path, ""), http.StatusUnauthorized, "unauthorized")
+		}
+		for _, path := range []string{"/ui/../v1/workflows", "/ui/%2e%2e/v1/workflows", "/ui/..%2fv1/workflows", "/ui%2f..%2fv1%2fworkflows"} {
+			if a := ask(t, s, "GET", path, ""); strings.Contains(a.body, `"workflows"`) {
+				t.Errorf("%s is %d %s", path, a.StatusCode, a.body)
+			}
+		}
+		refused(t, ask(t, s, "POST", "/", ""), http.StatusMethodNotAllowed, "method-not-allowed")
+		refused(t, ask(t, s, "DELETE", "/ui/app.js", ""), http.StatusMethodNotAllowed, "method-not-allowed")
+	}
+	check()
+	if err := s.Tune(Options{Token: "s3cret"}); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	refused(t, ask(t, newServer(t, Options{Engine: &fake{}}), "GET", "/", ""), http.StatusNotFound, "no-such-path")
 }
 
 func TestForeignHostsOnLoopback(t *testing.T) {

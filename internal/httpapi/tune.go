@@ -47,6 +47,10 @@ func (s *Server) build() error {
 	if s.opt.Metrics != nil {
 		s.mux.Handle("GET /metrics", s.opt.Metrics)
 	}
+	if s.opt.Page != nil {
+		s.mux.Handle("GET /{$}", s.opt.Page)
+		s.mux.Handle("GET /ui/", s.opt.Page)
+	}
 	s.mux.HandleFunc("/", s.unrouted)
 	s.handler = s.watched(s.ownHost(sameOrigin(s.authorized(s.mux))))
 	return nil

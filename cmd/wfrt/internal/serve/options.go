@@ -11,6 +11,7 @@ import (
 	"github.com/wfrt/wfrt/host"
 	"github.com/wfrt/wfrt/internal/httpapi"
 	"github.com/wfrt/wfrt/internal/telemetry"
+	"github.com/wfrt/wfrt/internal/webui"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -102,7 +103,7 @@ func httpOptions(opt Options, engine *runtime.Engine, plugins *host.Host, metric
 	s := &opt.Config.Server
 	return httpapi.Options{
 		AwaitMax: s.AwaitMax, Engine: engine, Hosts: names(s.Hosts), Logger: opt.Logger, MaxBody: int64(s.MaxBody),
-		Metrics: metrics.Handler(), Plugins: pluginHost{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
+		Metrics: metrics.Handler(), Page: webui.Handler(), Plugins: pluginHost{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
 	}
 }
 
