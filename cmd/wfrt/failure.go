@@ -71,15 +71,16 @@ func say(w io.Writer, wrong, hint string) {
 	}
 }
 
-// plain returns an error's text without the name of the package that it begins with, which says nothing to people.
+// plain returns an error's text without the names of the packages that it begins with, and of those further on that are no words:
+// they say nothing to people.
 func plain(text string) string {
 	text = strings.TrimSpace(text)
-	for _, name := range []string{"host", "httpapi", "kafkastreamer", "pebblestore", "runtime", "serve", "telemetry"} {
+	for _, name := range []string{"host", "httpapi", "kafkastreamer", "pebble", "pebblestore", "runtime", "serve", "telemetry"} {
 		if rest, cut := strings.CutPrefix(text, name+": "); cut {
 			return plain(rest)
 		}
 	}
-	return text
+	return strings.NewReplacer(": httpapi: ", ": ", ": kafkastreamer: ", ": ", ": pebble: ", ": ", ": pebblestore: ", ": ").Replace(text)
 }
 
 // explain finds the exit code and the hint of an error.

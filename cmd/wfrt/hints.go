@@ -50,6 +50,8 @@ func commandHint(p *httpapi.Problem) string {
 		if strings.Contains(p.Hint, "/openapi.json") {
 			return ""
 		}
+		hint, _, _ := strings.Cut(p.Hint, ", with + in the offset percent-encoded") // as the client does
+		return hint
 	}
 	return p.Hint
 }

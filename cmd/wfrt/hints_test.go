@@ -14,7 +14,7 @@ import (
 )
 
 // ofPrograms is what hints say to programs: routes and headers.
-var ofPrograms = regexp.MustCompile(`\b(GET|POST|PUT|DELETE)\b|/v1/|/openapi|Idempotency-Key|Authorization|the request\b`)
+var ofPrograms = regexp.MustCompile(`\b(GET|POST|PUT|DELETE)\b|/v1/|/openapi|Idempotency-Key|Authorization|the request\b|percent-encoded`)
 
 // A person at the command line is told of commands and flags, whatever the server says to programs.
 func TestHintsNameCommands(t *testing.T) {
@@ -43,7 +43,7 @@ func TestHintsNameCommands(t *testing.T) {
 			case fun.Name == "problem" && len(call.Args) == 5:
 				p.Type, p.Hint = "urn:wfrt:problem:"+textOf(call.Args[1]), textOf(call.Args[4])
 			case fun.Name == "invalid" && len(call.Args) > 2:
-				p.Type, p.Hint = "urn:wfrt:problem:invalid-request", textOf(call.Args[2])
+				p.Type, p.Hint, p.Field = "urn:wfrt:problem:invalid-request", textOf(call.Args[2]), textOf(call.Args[0])
 			default:
 				return true
 			}
@@ -73,4 +73,16 @@ func textOf(e ast.Expr) string {
 		return true
 	})
 	return text
+}
+
+func TestErrorsNameNoPackages(t *testing.T) {
+	for text, want := range map[string]string{
+		"serve: pebblestore: open d: pebble: no such database":  "open d: no such database",
+		"runtime: start: open shard 3: pebblestore: no space":   "start: open shard 3: no space",
+		"callback 7/1 was refused: host: the name is not known": "callback 7/1 was refused: host: the name is not known",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
 }
