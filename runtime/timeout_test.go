@@ -461,23 +461,26 @@ func TestCallbacksThatComeTooLate(t *testing.T) {
 // One callback more than a run may have waiting is refused as such, and changes nothing.
 func TestTooManyCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Callback{Status: "waiting", Name: "paid", Func: runtimetest.To("done"), To: []string{"done"}}))
+		const room = 20
+		options := onMemory()
+		options.MaxCallbacks = room
+		e := start(t, options, runtimetest.Workflow("orders", runtimetest.Callback{Status: "waiting", Name: "paid", Func: runtimetest.To("done"), To: []string{"done"}}))
 		id := trigger(t, e, "orders", "1")
 		if _, err := e.Pause(t.Context(), id, runtime.Note{}); err != nil {
 			t.Fatal(err)
 		}
 		c := runtime.Callback{Workflow: "orders", Status: "waiting", ForeignID: "1"}
-		for range 1000 {
+		for range room {
 			if done, err := e.Callback(t.Context(), c); err != nil || !done.Pending {
 				t.Fatalf("%+v, %v", done, err)
 			}
 		}
 		_, err := e.Callback(t.Context(), c)
 		var crowded *runtime.TooManyCallbacksError
-		if !errors.As(err, &crowded) || crowded.RunID != id || crowded.Waiting != 1000 {
+		if !errors.As(err, &crowded) || crowded.RunID != id || crowded.Waiting != room {
 			t.Errorf("one more: %v", err)
 		}
-		if rec, err := e.Run(t.Context(), id); err != nil || len(rec.Pending) != 1000 {
+		if rec, err := e.Run(t.Context(), id); err != nil || len(rec.Pending) != room {
 			t.Errorf("%d wait, %v", len(rec.Pending), err)
 		}
 	})
