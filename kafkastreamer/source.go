@@ -18,10 +18,9 @@ import (
 // Bounds of one source.
 const (
 	pollMessages = 1000             // that one Receive returns at most
-	pollAtMost   = 5 * time.Second  // before a look at whether the brokers are still reached
+	pollAtMost   = 7 * time.Second  // before a look at whether the brokers are still reached; the client joins a group again after 5 at most
 	reachAtMost  = 10 * time.Second // for a question to the brokers
 	leaveAtMost  = 5 * time.Second  // for leaving the group
-	missedAfter  = 10 * time.Second // without a sign of life a member loses its partitions: so long a server that was killed waits for its own
 )
 
 // SourceOptions says what a source reads. Connection, Group and Topics are required.
@@ -32,6 +31,9 @@ type SourceOptions struct {
 	Group string
 	// Purpose tells its metrics and log lines from those of other clients. Defaults to connector.
 	Purpose string
+	// SessionTimeout is how long a member may give no sign of life before it loses its partitions: so long a server that was killed waits
+	// for its own. Brokers have bounds for it. Defaults to 10 seconds.
+	SessionTimeout time.Duration
 	// Start is where the group begins in a partition of which it has committed nothing. Defaults to Earliest.
 	Start Start
 	// Topics are read together.
@@ -60,6 +62,7 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 		if err != nil {
 			return nil, err
 		}
+		session := cmp.Or(opt.SessionTimeout, 10*time.Second)
 		s := &source{opt: opt, reader: r, reach: reach, owned: make(chan struct{})}
 		var ctx context.Context
 		ctx, s.cancel = context.WithCancel(context.Background())
@@ -68,8 +71,8 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			kgo.ConsumerGroup(opt.Group),
 			kgo.ConsumeTopics(opt.Topics...),
 			kgo.Balancers(kgo.CooperativeStickyBalancer()),
-			kgo.SessionTimeout(missedAfter),
-			kgo.HeartbeatInterval(missedAfter/5),
+			kgo.SessionTimeout(session),
+			kgo.HeartbeatInterval(session/5),
 			kgo.DisableAutoCommit(),
 			kgo.BlockRebalanceOnPoll(),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -138,10 +141,6 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 			}
 			s.found = true
 		}
-		if s.faulty {
-			s.faulty = false
-			return nil, nil
-		}
 		polling, cancel := context.WithTimeout(ctx, pollAtMost)
 		fetches := s.client.PollRecords(polling, pollMessages)
 		cancel()
@@ -161,6 +160,10 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 		if err != nil {
 			s.found = false
 			return nil, err
+		}
+		if s.faulty { // what was wrong is over
+			s.faulty = false
+			return nil, nil
 		}
 	}
 }

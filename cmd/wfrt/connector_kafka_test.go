@@ -20,7 +20,7 @@ import (
 // broker five times: each order takes effect once, and the events of every run are in Kafka.
 func TestApacheKafkaOrdersThroughKills(t *testing.T) {
 	const kills, brokerKills = 10, 5
-	broker := kafkatest.Run(t, "")
+	broker := kafkatest.Run(t, "group.min.session.timeout.ms=1000")
 	brokers := []string{broker.Addr}
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -34,11 +34,11 @@ func TestApacheKafkaOrdersThroughKills(t *testing.T) {
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it is logged, so that a failure can come again
 	falls := map[int]bool{}
-	for _, part := range random.Perm(kills + 1)[:brokerKills] {
-		falls[part] = true
+	for _, kill := range random.Perm(kills)[:brokerKills] {
+		falls[kill] = true
 	}
-	takeOrders(t, brokers, kills, func(part int) {
-		if !falls[part] {
+	takeOrders(t, brokers, taking{kills: kills, random: random, before: func(kill int) {
+		if !falls[kill] {
 			return
 		}
 		if err := broker.Kill(); err != nil {
@@ -53,7 +53,7 @@ func TestApacheKafkaOrdersThroughKills(t *testing.T) {
 		if err := broker.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}, func(runs []httpapi.Run) { wantEvents(t, brokers, runs) })
+	}, published: func(runs []httpapi.Run) { wantEvents(t, brokers, runs) }})
 }
 
 // wantEvents reads the topic of the orders' events until it holds those of every run: in order, complete from version 1, and twice

@@ -18,26 +18,27 @@ const connectorsGroup = "connectors"
 
 // Connector configures one connector: a Kafka topic whose messages trigger runs or are callbacks of them.
 type Connector struct {
-	Action      string        `mapstructure:"action"`       // trigger or callback
-	Busy        string        `mapstructure:"busy"`         // skip, retry or park: a trigger whose foreign ID has an active run
-	ForeignID   string        `mapstructure:"foreign_id"`   // a part of the message
-	Group       string        `mapstructure:"group"`        // consumer group; "": wfrt-NAME
-	Object      string        `mapstructure:"object"`       // a part of the message: the run's object, or the callback's payload
-	Parallelism int           `mapstructure:"parallelism"`  // messages worked on at a time
-	Patience    time.Duration `mapstructure:"patience"`     // how long a refused message is tried again
-	Plugin      string        `mapstructure:"plugin"`       // WORKFLOW/FUNCTION that decides, instead of action, foreign_id, object, status and workflow
-	Start       string        `mapstructure:"start"`        // earliest, latest or a time (RFC 3339), where the group has committed nothing
-	Status      string        `mapstructure:"status"`       // that takes the callback, or that the run begins in
-	StatusField string        `mapstructure:"status_field"` // a part of the message that says the status
-	Topics      string        `mapstructure:"topics"`       // "a, b"
-	Window      int           `mapstructure:"window"`       // messages of a partition under way
-	Workflow    string        `mapstructure:"workflow"`
+	Action         string        `mapstructure:"action"`          // trigger or callback
+	Busy           string        `mapstructure:"busy"`            // skip, retry or park: a trigger whose foreign ID has an active run
+	ForeignID      string        `mapstructure:"foreign_id"`      // a part of the message
+	Group          string        `mapstructure:"group"`           // consumer group; "": wfrt-NAME
+	Object         string        `mapstructure:"object"`          // a part of the message: the run's object, or the callback's payload
+	Parallelism    int           `mapstructure:"parallelism"`     // messages worked on at a time
+	Patience       time.Duration `mapstructure:"patience"`        // how long a refused message is tried again
+	Plugin         string        `mapstructure:"plugin"`          // WORKFLOW/FUNCTION that decides, instead of action, foreign_id, object, status and workflow
+	SessionTimeout time.Duration `mapstructure:"session_timeout"` // without a sign of life a member of the group loses its partitions
+	Start          string        `mapstructure:"start"`           // earliest, latest or a time (RFC 3339), where the group has committed nothing
+	Status         string        `mapstructure:"status"`          // that takes the callback, or that the run begins in
+	StatusField    string        `mapstructure:"status_field"`    // a part of the message that says the status
+	Topics         string        `mapstructure:"topics"`          // "a, b"
+	Window         int           `mapstructure:"window"`          // messages of a partition under way
+	Workflow       string        `mapstructure:"workflow"`
 }
 
 // DefaultConnector returns what holds for a connector of which nothing is said.
 func DefaultConnector() Connector {
 	return Connector{
-		Busy: string(runtime.BusySkip), Object: "value", Parallelism: 64, Patience: time.Minute, Start: "earliest", Window: 1024,
+		Busy: string(runtime.BusySkip), Object: "value", Parallelism: 64, Patience: time.Minute, SessionTimeout: 10 * time.Second, Start: "earliest", Window: 1024,
 	}
 }
 
@@ -114,6 +115,8 @@ func (c *Connector) validate(name string, check check) {
 	want("parallelism", 1 <= c.Parallelism && c.Parallelism <= 100_000, fmt.Sprintf("is %d", c.Parallelism), "use a number from 1 to 100000")
 	want("window", 1 <= c.Window && c.Window <= 1_000_000, fmt.Sprintf("is %d", c.Window), "use a number from 1 to 1000000")
 	want("patience", c.Patience >= time.Millisecond, "is "+shortDuration(c.Patience), "use 1ms or more")
+	want("session_timeout", time.Second <= c.SessionTimeout && c.SessionTimeout <= 30*time.Minute, "is "+shortDuration(c.SessionTimeout),
+		"use 1s to 30m, within group.min.session.timeout.ms and group.max.session.timeout.ms of the brokers")
 	_, err := time.Parse(time.RFC3339, c.Start)
 	want("start", c.Start == "earliest" || c.Start == "latest" || err == nil, fmt.Sprintf("%.80q is no place to start", c.Start),
 		"use earliest, latest, or a time as in 2026-01-02T15:04:05Z")

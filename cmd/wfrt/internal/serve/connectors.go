@@ -39,7 +39,7 @@ func connector(connection kafkastreamer.Connection, name string, c *config.Conne
 		Name: name, Topics: c.TopicNames(), Busy: runtime.Busy(c.Busy), Patience: c.Patience, Parallelism: c.Parallelism, Window: c.Window,
 		Open: kafkastreamer.OpenSource(kafkastreamer.SourceOptions{
 			Connection: connection, Purpose: "connector " + name, Group: cmp.Or(c.Group, "wfrt-"+name), Start: startOf(c.Start),
-			Topics: c.TopicNames(),
+			Topics: c.TopicNames(), SessionTimeout: c.SessionTimeout,
 		}),
 	}
 	if c.Plugin != "" {
