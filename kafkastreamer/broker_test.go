@@ -13,3 +13,7 @@ func TestStreamerOnApacheKafka(t *testing.T) {
 	broker := kafkatest.Run(t, "")
 	runtimetest.TestStreamer(t, func(t *testing.T) runtimetest.StreamerUnderTest { return underTest(t, []string{broker.Addr}) })
 }
+
+func TestTooLargeForTheTopicOfApacheKafka(t *testing.T) {
+	testTooLarge(t, []string{kafkatest.Run(t, "").Addr})
+}

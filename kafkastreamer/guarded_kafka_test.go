@@ -32,14 +32,6 @@ func unsigned(t *testing.T, user string) string {
 	return file
 }
 
-// notice is an event of a run of a workflow.
-func notice(workflow string, number uint64) runtime.Event {
-	id := runtime.NewRunID(time.UnixMilli(1_800_000_000_000), 7, number)
-	return runtime.NewEvent(runtime.LSN(number), nil, &runtime.Record{
-		RunID: id, Workflow: workflow, ForeignID: "1", Version: 1, State: runtime.Initiated, Status: "received", UpdatedAt: time.Now(),
-	})
-}
-
 // wantPublished wants an event to be published or, with parts of an error, not to be.
 func wantPublished(t *testing.T, s *kafkastreamer.Streamer, e runtime.Event, parts ...string) {
 	t.Helper()

@@ -40,6 +40,14 @@ func open(t testing.TB, opt kafkastreamer.Options) *kafkastreamer.Streamer {
 	return s
 }
 
+// notice is an event of a run of a workflow.
+func notice(workflow string, number uint64) runtime.Event {
+	id := runtime.NewRunID(time.UnixMilli(1_800_000_000_000), 7, number)
+	return runtime.NewEvent(runtime.LSN(number), nil, &runtime.Record{
+		RunID: id, Workflow: workflow, ForeignID: "1", Version: 1, State: runtime.Initiated, Status: "received", UpdatedAt: time.Now(),
+	})
+}
+
 // underTest returns a streamer with one topic for each workflow, and a consumer of them.
 func underTest(t *testing.T, brokers []string) runtimetest.StreamerUnderTest {
 	prefix := fmt.Sprintf("suite-%d.", time.Now().UnixNano())

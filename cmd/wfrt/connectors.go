@@ -51,8 +51,11 @@ func (a *app) newConnectorsList() *cobra.Command {
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// lagOf is how far a connector is behind over all its partitions, or "" while that is not known of each.
+// lagOf is how far a connector is behind over all its partitions, or "" while it has none, or that is not known of each.
 func lagOf(c *httpapi.Connector) string {
+	if len(c.Partitions) == 0 {
+		return ""
+	}
 	total := int64(0)
 	for _, p := range c.Partitions {
 		if p.Lag < 0 {

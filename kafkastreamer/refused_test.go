@@ -1,0 +1,72 @@
+package kafkastreamer_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wfrt/wfrt/kafkastreamer"
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// testTooLarge has a topic take less than the streamer has learned: the broker refuses a whole batch, and when each event is sent alone
+// only the one that is too large is refused, with its topic and size. Those before and after it arrive, in order and once.
+func testTooLarge(t *testing.T, brokers []string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	s := open(t, kafkastreamer.Options{
+		Connection: kafkastreamer.Connection{Brokers: brokers}, Prefix: "small.", Partitions: 1, Replication: 1, Compression: "none",
+	})
+	if n, err := s.Publish(t.Context(), []runtime.Event{notice("orders", 1)}); n != 1 || err != nil { // makes the topic, and learns its limit
+		t.Fatal(n, err)
+	}
+	limit := "2000"
+	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, "small.orders"); err != nil {
+		t.Fatal(err)
+	}
+	var events []runtime.Event
+	for i := range uint64(20) {
+		events = append(events, notice("orders", i+2))
+	}
+	const large = 11
+	events[large].ForeignID = strings.Repeat("x", 3000)
+	n, err := s.Publish(t.Context(), events)
+	var refused *runtime.RefusedError
+	if n != large || !errors.As(err, &refused) {
+		t.Fatalf("published %d of %d, want the %d before the one that is too large, and that refused: %v", n, len(events), large, err)
+	}
+	for _, part := range []string{"topic small.orders, partition 0", "broker " + brokers[0], "bytes", "MESSAGE_TOO_LARGE"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+	rest := events[large+1:]
+	if n, err := s.Publish(t.Context(), rest); n != len(rest) || err != nil {
+		t.Fatalf("published %d of the %d behind it: %v", n, len(rest), err)
+	}
+	got, err := consume(t.Context(), t, brokers, "small.orders", len(events))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append([]runtime.Event{notice("orders", 1)}, append(events[:large:large], rest...)...)
+	if len(got) != len(want) {
+		t.Fatalf("%d events arrived, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i].RunID != want[i].RunID {
+			t.Errorf("event %d is of run %s, want %s", i, got[i].RunID, want[i].RunID)
+		}
+	}
+}
+
+func TestTooLargeForTheTopic(t *testing.T) {
+	_, brokers := fake(t)
+	testTooLarge(t, brokers)
+}
