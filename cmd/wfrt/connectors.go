@@ -144,7 +144,7 @@ func (a *app) newOnParked(
 			}
 			for i := range all {
 				if err := do(c, cmd.Context(), &all[i]); err != nil {
-					return fmt.Errorf("%s, partition %d, offset %d: %w", all[i].Topic, all[i].Partition, all[i].Offset, err)
+					return at(fmt.Sprintf("%s, partition %d, offset %d", all[i].Topic, all[i].Partition, all[i].Offset), err)
 				}
 			}
 			if a.json() {
@@ -156,6 +156,14 @@ func (a *app) newOnParked(
 	}
 	cmd.Flags().BoolVar(&every, "all", false, "every parked message of the connector, until one fails")
 	return cmd
+}
+
+// at names the place of an error that does not do it itself.
+func at(place string, err error) error {
+	if strings.Contains(err.Error(), place) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", place, err)
 }
 
 // onlyParked returns the message that the arguments name.

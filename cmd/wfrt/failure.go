@@ -126,12 +126,6 @@ func explainProblem(err error, p *httpapi.Problem) *failure {
 	switch p.Status {
 	case http.StatusNotFound:
 		f.code = exitNotFound
-		switch strings.TrimPrefix(p.Type, "urn:wfrt:problem:") {
-		case "not-parked":
-			f.hint = "`wfrt connectors parked CONNECTOR` lists the parked messages"
-		case "unknown-event":
-			f.hint = "`wfrt outbox parked` lists the parked events"
-		}
 	case http.StatusConflict:
 		f.code = exitConflict
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -32,8 +32,8 @@ func commandHint(p *httpapi.Problem) string {
 		return "`wfrt schedules delete` deletes the other; or choose another name"
 	case "plugin-schedule":
 		return "`wfrt schedules pause` holds it up"
-	case "unknown-connector":
-		return "`wfrt connectors list` lists the connectors; a message of one that is configured no more can be dropped"
+	case "unconfigured-connector":
+		return "configure it again and start the server anew, or drop the message: `wfrt connectors drop`"
 	case "not-parked":
 		return "`wfrt connectors parked` lists them"
 	case "unknown-event":
