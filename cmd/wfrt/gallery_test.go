@@ -1,14 +1,10 @@
 package main
 
 import (
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
 	"github.com/wfrt/wfrt/internal/hostile"
 	"github.com/wfrt/wfrt/internal/httpapi"
 )
@@ -16,40 +12,11 @@ import (
 // TestHostilePluginsStopNoOrder serves some of the gallery beside the orders, from one folder: what is no module is refused, the runs of
 // the others end Paused, the orders complete, and the commands say why.
 func TestHostilePluginsStopNoOrder(t *testing.T) {
-	dir := t.TempDir()
-	plugins := filepath.Join(dir, "plugins")
-	err := compile.Module(t.Context(), compile.Options{
-		Dir: "../../plugins/orders", Out: filepath.Join(plugins, "orders.wasm"), Messages: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, granted := paymentsFor(t)
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	guests := galleryOf(t, "loop", "memory", "noise", "trap")
-	for _, g := range guests {
-		if err := os.WriteFile(filepath.Join(plugins, g.Name+".wasm"), g.Binary, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := &server{}
-	if err := s.start(dir, append(os.Environ(), "WFRT_PLUGINS_LIMITS_FUEL=200000000")); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	c, err := client.New(s.address, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := serveOrders(t, guests, "WFRT_PLUGINS_LIMITS_FUEL=200000000")
 	begin := func(workflow, foreignID string, object []byte) string {
 		t.Helper()
-		begun, err := c.Trigger(t.Context(), workflow, httpapi.TriggerRequest{ForeignID: foreignID, Object: object}, "")
+		begun, err := s.client.Trigger(t.Context(), workflow, httpapi.TriggerRequest{ForeignID: foreignID, Object: object}, "")
 		if err != nil {
 			t.Fatalf("%s %s: %v", workflow, foreignID, err)
 		}
@@ -84,7 +51,7 @@ func TestHostilePluginsStopNoOrder(t *testing.T) {
 			continue
 		}
 		says([]string{"Paused", g.Reason}, "runs", "await", bad[g.Name])
-		if run, err := c.Run(t.Context(), bad[g.Name]); err != nil || run.State != "Paused" || !strings.Contains(run.Reason, g.Reason) {
+		if run, err := s.client.Run(t.Context(), bad[g.Name]); err != nil || run.State != "Paused" || !strings.Contains(run.Reason, g.Reason) {
 			t.Errorf("%s, which %s: %v, %+v; want it Paused for %q", g.Name, g.Does, err, run, g.Reason)
 		}
 	}

@@ -6,18 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/bulk"
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
 	"github.com/wfrt/wfrt/internal/kafkatest"
 )
 
@@ -26,38 +20,12 @@ import (
 // the same ce_id.
 func TestFaultsLoseNoEventApacheKafka(t *testing.T) {
 	broker := kafkatest.Run(t, "")
-	dir := t.TempDir()
-	err := compile.Module(t.Context(), compile.Options{
-		Dir: "../../plugins/orders", Out: filepath.Join(dir, "plugins", "orders.wasm"), Messages: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, granted := paymentsFor(t)
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	env := append(os.Environ(), "WFRT_KAFKA_BROKERS="+broker.Addr, "WFRT_KAFKA_TOPIC_PARTITIONS=3")
-	s := &server{}
-	if err := s.start(dir, env); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(s.address, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := strings.TrimPrefix(s.address, "http://")
-	restart := func() error {
-		if err := s.kill(); err != nil {
-			return err
-		}
-		return s.start(dir, env, "--listen", listen)
-	}
+	s := serveOrders(t, nil, "WFRT_KAFKA_BROKERS="+broker.Addr, "WFRT_KAFKA_TOPIC_PARTITIONS=3")
 	revive := func() error { return broker.Start(t.Context()) }
 	faults := []func() error{
-		broker.Kill, restart, revive, // the server is killed while there is no broker
-		broker.Pause, restart, broker.Resume,
-		func() error { return inTurn(broker.Kill, restart, revive) },
+		broker.Kill, s.restart, revive, // the server is killed while there is no broker
+		broker.Pause, s.restart, broker.Resume,
+		func() error { return inTurn(broker.Kill, s.restart, revive) },
 		broker.Pause, broker.Resume, broker.Kill, revive,
 	}
 	var at []int64
@@ -65,37 +33,15 @@ func TestFaultsLoseNoEventApacheKafka(t *testing.T) {
 		at = append(at, int64((i+1)*orders/(len(faults)+1)))
 	}
 	var turn sync.Mutex
-	killer := &killer{
-		Server: &sender{client: c, workflow: "orders", timeout: patience, away: func() {}},
-		at:     at,
-		again: func() error {
-			turn.Lock()
-			defer turn.Unlock()
-			fault := faults[0]
-			faults = faults[1:]
-			return fault()
-		},
-		failed: t.Errorf,
-	}
-	source, err := bulk.Open(ordersFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	summary, err := bulk.Run(t.Context(), source, bulk.Options{
-		Server: killer, ForeignIDField: "order_id", Concurrency: 32, Await: true,
-		Failed: func(line int, cause error) { t.Errorf("line %d: %v", line, cause) },
+	s.send(at, func() error {
+		turn.Lock()
+		defer turn.Unlock()
+		fault := faults[0]
+		faults = faults[1:]
+		return fault()
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if summary.Lines != orders || summary.Triggered+summary.Repeated != orders {
-		t.Errorf("sent: %+v", summary)
-	}
-	checkOrders(t, c)
+	checkOrders(t, s.client)
 	checkStream(t, broker.Addr)
-	if err := s.stop(); err != nil {
-		t.Error(err)
-	}
 }
 
 // inTurn does one after another until one fails.

@@ -4,30 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/bulk"
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
-	"github.com/wfrt/wfrt/cmd/wfrt/internal/compile"
 	"github.com/wfrt/wfrt/internal/httpapi"
 	"github.com/wfrt/wfrt/plugins/orders/payments"
-)
-
-// The 830 orders of the Northwind database, and what is known of them (plugins/orders/testdata).
-const (
-	ordersFile    = "../../plugins/orders/testdata/northwind-orders.jsonl"
-	orders        = 830
-	ordersShipped = 809
-	ordersBack    = 21
-	ordersInCents = 126_579_329
 )
 
 // wayOf returns the statuses of an order that ended in one: an unshipped order waits until its time is up.
@@ -42,52 +27,8 @@ func wayOf(end string) []string {
 // TestKilledServerLosesAndDoublesNothing sends the orders to a server that is killed, and started again, each time that a
 // number of triggers has been acknowledged: while others are under way, and while steps run.
 func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
-	dir := t.TempDir()
-	err := compile.Module(t.Context(), compile.Options{
-		Dir: "../../plugins/orders", Out: filepath.Join(dir, "plugins", "orders.wasm"), Messages: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, granted := paymentsFor(t)
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(granted), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{}
-	if err := s.start(dir, os.Environ()); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(s.address, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := strings.TrimPrefix(s.address, "http://")
-	killer := &killer{
-		Server: &sender{client: c, workflow: "orders", timeout: patience, away: func() {}},
-		at:     []int64{1, 150, 400, 650, orders},
-		again: func() error {
-			if err := s.kill(); err != nil {
-				return err
-			}
-			return s.start(dir, os.Environ(), "--listen", listen)
-		},
-		failed: t.Errorf,
-	}
-	source, err := bulk.Open(ordersFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	summary, err := bulk.Run(t.Context(), source, bulk.Options{
-		Server: killer, ForeignIDField: "order_id", Concurrency: 32, Await: true,
-		Failed: func(line int, cause error) { t.Errorf("line %d: %v", line, cause) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A trigger that was durable but not acknowledged is repeated: how many of them there are is chance.
-	if summary.Lines != orders || summary.Triggered+summary.Repeated != orders || summary.Elsewhere != 0 {
-		t.Errorf("sent: %+v", summary)
-	}
+	s := serveOrders(t, nil)
+	summary := s.send([]int64{1, 150, 400, 650, orders}, s.restart)
 	want := []bulk.Arrived{
 		{Place: bulk.Place{State: "Completed", Status: "backordered"}, Runs: ordersBack},
 		{Place: bulk.Place{State: "Completed", Status: "shipped"}, Runs: ordersShipped},
@@ -95,33 +36,9 @@ func TestKilledServerLosesAndDoublesNothing(t *testing.T) {
 	if !slices.Equal(summary.Awaited, want) {
 		t.Errorf("awaited %v, want %v", summary.Awaited, want)
 	}
-	checkOrders(t, c)
-	checkCharges(t, service)
-	checkReport(t, c)
-	if err := s.stop(); err != nil {
-		t.Error(err)
-	}
-}
-
-// killer is a server that is killed and started again after given numbers of acknowledged triggers.
-type killer struct {
-	bulk.Server
-	at     []int64 // ascending
-	again  func() error
-	failed func(format string, args ...any)
-
-	acknowledged atomic.Int64
-}
-
-// Trigger implements bulk.Server. Exactly one caller sees each number.
-func (k *killer) Trigger(ctx context.Context, line bulk.Line) (string, bulk.Result, error) {
-	id, result, err := k.Server.Trigger(ctx, line)
-	if err == nil && slices.Contains(k.at, k.acknowledged.Add(1)) {
-		if err := k.again(); err != nil {
-			k.failed("kill: %v", err)
-		}
-	}
-	return id, result, err
+	checkOrders(t, s.client)
+	checkCharges(t, s.payments)
+	checkReport(t, s.client)
 }
 
 // checkOrders looks at every run: there is one for each order, it went each way once, and the totals add up.
@@ -154,16 +71,6 @@ func checkOrders(t *testing.T, c *client.Client) {
 	if len(page.Runs) != orders || cents != ordersInCents {
 		t.Errorf("%d runs come to %d cents, want %d and %d", len(page.Runs), cents, orders, ordersInCents)
 	}
-}
-
-// paymentsFor returns a payment service, and the configuration that lets the orders reach it.
-func paymentsFor(t *testing.T) (service *payments.Service, granted string) {
-	t.Helper()
-	service = payments.New()
-	server := httptest.NewServer(service)
-	t.Cleanup(server.Close)
-	return service, fmt.Sprintf("plugins: {overrides: {orders: {grants: {http: {payments: {methods: [POST], address: %q}}}}}}\n",
-		server.Listener.Addr())
 }
 
 // checkCharges wants every order charged once, though the kills had some of them sent twice.
