@@ -63,6 +63,7 @@ race: ## Run the tests with the race detector
 	$(GO) test $(RACE) -short -timeout 20m ./...
 
 # How often the tests of docs/parity.md run: in processes of five passes, as the race detector's own runtime has failed in longer ones.
+# On two cores that others used as well, those of runtime took 27 minutes; pebblestore's TestCrash alone takes minutes a pass.
 PARITY_COUNT ?= 20
 
 .PHONY: parity
