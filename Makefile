@@ -104,6 +104,10 @@ test-kafka: kafka-libs ## Run the tests against Apache Kafka, which they start, 
 bench-kafka: kafka-libs ## Publish to Apache Kafka, beside a bare producer of the same records (BENCHTIME=1s)
 	$(GO) test -tags kafka -run '^$$' -bench ApacheKafka -benchtime '$(BENCHTIME)' ./kafkastreamer
 
+.PHONY: test-browser
+test-browser: ## Test the web page in Chromium (Debian's chromium)
+	$(GO) test -tags browser -count 1 -timeout 10m -run Browser ./cmd/wfrt
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser of outside bytes for FUZZTIME
 	@$(GO) list ./... | while read -r pkg; do \

@@ -85,7 +85,7 @@ func declaredIn(t *testing.T, folder string) map[string]bool {
 			t.Fatal(err)
 		}
 		for _, m := range declared.FindAllSubmatch(code, -1) {
-			tests[string(m[1])] = !bytes.HasPrefix(code, []byte("//go:build kafka"))
+			tests[string(m[1])] = !bytes.HasPrefix(code, []byte("//go:build kafka")) && !bytes.HasPrefix(code, []byte("//go:build browser"))
 		}
 	}
 	return tests

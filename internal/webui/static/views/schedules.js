@@ -35,8 +35,13 @@ function row(schedule, done) {
     type: 'button', class: word === 'Delete' && 'danger',
     onclick: () => ask({
       title: `${word} ${schedule.workflow} ${schedule.name}`, body: h('p', null, means), confirm: word, danger: word === 'Delete',
-      act: async () => { await act(); return true; },
-    }).then((ok) => { if (ok) { say(after); done(); } }),
+      act: async () => (await act()) ?? {},
+    }).then((answer) => {
+      if (!answer) return;
+      say(after);
+      if (answer.run_id) location.hash = `/runs/${answer.run_id}`;
+      else done();
+    }),
   }, `${word}…`);
   return h('tr', null,
     h('th', { scope: 'row' }, schedule.name),

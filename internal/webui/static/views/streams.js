@@ -1,6 +1,6 @@
 // What comes in from Kafka and goes out to it: connectors, the outbox, and what was parked on either side.
 
-import { get, path, query, request, send } from '../api.js';
+import { get, path, query, send } from '../api.js';
 import { ask } from '../parts/dialog.js';
 import { h, keyed, put } from '../parts/dom.js';
 import { moment, number, seconds } from '../parts/format.js';
@@ -15,15 +15,14 @@ export async function streams(root, { signal }) {
   const refresh = refresher(load, { signal, failed: (error) => put(trouble, problem(error)) });
 
   async function load() {
-    const [{ connectors: all }, { parked }, measured] = await Promise.all([
-      get('v1/connectors', {}, signal), get('v1/outbox/parked', {}, signal), metrics(signal),
+    const [{ connectors: all }, { parked }, out] = await Promise.all([
+      get('v1/connectors', {}, signal), get('v1/outbox/parked', {}, signal), get('v1/outbox', {}, signal),
     ]);
     const pages = await Promise.all(all.map((one) => get(path`v1/connectors/${one.name}/parked`, {}, signal)));
     put(trouble);
-    put(outbox, [['Events not published yet', 'wfrt_outbox_depth', number], ['The oldest waits for', 'wfrt_outbox_age_seconds', seconds]]
-      .filter(([, name]) => measured.has(name))
-      .map(([title, name, write]) => h('div', null, h('dt', null, title), h('dd', { class: 'number' }, write(measured.get(name))))),
-    h('div', null, h('dt', null, 'Parked events'), h('dd', { class: 'number' }, number(parked.length))));
+    put(outbox, [['Events not published yet', number(out.depth)], ['The oldest waits for', out.depth > 0 && seconds(out.age_seconds), out.late && 'late'],
+      ['Parked events', number(out.parked)], ['What keeps them', out.fault]].filter(([, value]) => value)
+      .map(([title, value, late]) => h('div', null, h('dt', null, title), h('dd', { class: 'number' }, value, late && h('b', null, ', too long')))));
     keyed(events, parked, (one) => one.id, (one) => one.parked_at + one.cause, (one) => eventRow(one, refresh));
     events.closest('table').hidden = parked.length === 0;
     const lines = all.map((one, i) => ({ ...one, page: pages[i] }));
@@ -38,17 +37,6 @@ export async function streams(root, { signal }) {
     h('div', { class: 'wide' }, table(['Event', 'Type', 'Cause', 'Parked', 'Actions'], events)), h('h2', null, 'Connectors'), connectors);
   every(3000, refresh, signal); // no event tells of these
   await load();
-}
-
-// metrics reads the measurements without labels of /metrics.
-async function metrics(signal) {
-  try {
-    const text = await (await request('GET', 'metrics', { signal })).text();
-    return new Map([...text.matchAll(/^(wfrt_outbox_[a-z_]+) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]));
-  } catch (error) {
-    if (signal.aborted || error.status !== 404) throw error;
-    return new Map();
-  }
 }
 
 function table(titles, rows) {
