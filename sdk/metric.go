@@ -28,7 +28,7 @@ func Set(ctx context.Context, name string, value float64, labels ...Label) {
 	measure(ctx, abi.MeasureSet, name, value, labels)
 }
 
-// Observe adds an observation to the histogram wfrt_plugin_<name>, as of seconds or bytes: see Count.
+// Observe adds an observation to the histogram wfrt_plugin_<name>_observed, as of seconds or bytes: see Count.
 func Observe(ctx context.Context, name string, value float64, labels ...Label) {
 	measure(ctx, abi.MeasureObserve, name, value, labels)
 }

@@ -78,7 +78,7 @@ func New(version, commit string) *Metrics {
 		Help:    "Time that an invocation which found no idle instance waited for one, or for a new one.",
 		Buckets: buckets(),
 	}, []string{"plugin"})
-	m.plugins = &pluginMetrics{registry: m.registry, vecs: map[string]*pluginVec{}, series: map[string]map[string]bool{}}
+	m.plugins = &pluginMetrics{owns: map[string]*ownMetrics{}}
 	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "wfrt_store_commit_seconds",
 		Help:    "Time to write one batch to the log and make it visible, not yet durably.",
@@ -96,7 +96,7 @@ func New(version, commit string) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, m.waits, m.commits, m.syncs, build,
+		m.lag, m.late, m.latency, m.errors, m.skipped, m.outcomes, m.runStates, m.loads, m.waits, m.commits, m.syncs, build, m.plugins,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -107,6 +107,9 @@ func buckets() []float64 { return prometheus.ExponentialBuckets(10e-6, 4, 13) }
 
 // PluginLoaded counts one attempt to have a module of a plugin serve, by what became of it.
 func (m *Metrics) PluginLoaded(plugin, result string) { m.loads.WithLabelValues(plugin, result).Inc() }
+
+// PluginRemoved forgets what a plugin has measured.
+func (m *Metrics) PluginRemoved(plugin string) { m.plugins.forget(plugin) }
 
 // PoolWaited takes how long an invocation of a plugin waited for an instance.
 func (m *Metrics) PoolWaited(plugin string, d time.Duration) {
@@ -136,7 +139,8 @@ func (m *Metrics) WatchPlugins(plugins func() []PluginStats) error {
 // Registry is where others register what they measure themselves.
 func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
 
-// Handler serves the metrics in the formats of Prometheus.
+// Handler serves the metrics in the text format of Prometheus, not in that of OpenMetrics: there a counter is called by its name
+// without _total, and the counter of one plugin could have the name of another's gauge.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }

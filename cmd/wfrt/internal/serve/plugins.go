@@ -141,6 +141,9 @@ type pluginMeter struct {
 // Loaded implements host.PluginMeter.
 func (m pluginMeter) Loaded(result host.LoadResult) {
 	m.counter.metrics.PluginLoaded(m.name, string(result))
+	if result == host.LoadRemoved {
+		m.counter.metrics.PluginRemoved(m.name)
+	}
 	if result != host.LoadServed {
 		return
 	}

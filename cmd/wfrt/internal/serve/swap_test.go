@@ -81,6 +81,7 @@ type swapRig struct {
 	engine  told
 	modules map[string][]byte
 	version map[string]string // by digest
+	one     footprint         // with one module
 	begun   atomic.Int64
 
 	mu   sync.Mutex
@@ -95,6 +96,9 @@ func newSwapRig(t testing.TB, change func(*host.Options)) (r *swapRig, stop func
 	r, stop = newRig(t, change)
 	for _, version := range []string{"b", "a"} { // both are compiled, and a serves
 		r.version[r.deploy(version, 0).Digest] = version
+		if version == "b" {
+			r.one = footprintOf(t)
+		}
 	}
 	return r, stop
 }
@@ -219,20 +223,32 @@ func (r *swapRig) check(pinned bool) map[string]int {
 	return ended
 }
 
-// mappings counts the memory mappings of this process.
-func mappings(t testing.TB) int {
+// footprint is what this process holds of memory, besides what the next collection frees.
+type footprint struct {
+	mappings int
+	code     int64 // bytes that can be executed and are of no file: the compiled modules
+	resident int64 // bytes
+}
+
+func footprintOf(t testing.TB) (f footprint) {
 	t.Helper()
+	debug.FreeOSMemory()
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Count(maps, []byte("\n"))
-}
-
-// resident returns the resident memory of this process, in bytes, after a collection.
-func resident(t testing.TB) int64 {
-	t.Helper()
-	debug.FreeOSMemory()
+	for line := range strings.Lines(string(maps)) {
+		f.mappings++
+		columns := strings.Fields(line) // addresses, permissions, offset, device, inode and perhaps a name
+		if len(columns) != 5 || columns[1] != "r-xp" {
+			continue
+		}
+		var from, to int64
+		if _, err := fmt.Sscanf(columns[0], "%x-%x", &from, &to); err != nil {
+			t.Fatal(err)
+		}
+		f.code += to - from
+	}
 	status, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		t.Fatal(err)
@@ -241,8 +257,25 @@ func resident(t testing.TB) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pages * int64(os.Getpagesize())
+	f.resident = pages * int64(os.Getpagesize())
+	return f
 }
+
+// codeSlack is what a finalizer may still have to free: pages of trampolines, where a module has 20 MiB.
+const codeSlack = 1 << 20
+
+func (f footprint) String() string {
+	return fmt.Sprintf("%d mappings, %d KiB of code, %d KiB resident", f.mappings, f.code>>10, f.resident>>10)
+}
+
+// instanceCount counts the instances that there are.
+type instanceCount struct {
+	host.NoMeter
+	now atomic.Int64
+}
+
+func (c *instanceCount) Plugin(string) host.PluginMeter { return c }
+func (c *instanceCount) Instances(delta int)            { c.now.Add(int64(delta)) }
 
 // TestHotSwap replaces a module again and again under load. In full (go test ./cmd/wfrt/internal/serve -run TestHotSwap -full) these
 // are 100 swaps under 1,000 concurrent runs, for each way to replace it.
@@ -273,33 +306,65 @@ func TestHotSwap(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			mapped, memory := mappings(t), resident(t)
+			before, instances := footprintOf(t), &instanceCount{}
 			r, stop := newSwapRig(t, func(o *host.Options) {
 				o.Adjust = func(w *runtime.Workflow) { w.Pinned = c.pinned }
+				o.Meter = instances
 			})
-			done := make(chan struct{})
-			wait := r.load(concurrent, done)
-			for n := range swaps {
-				c.change(r, n)
-				r.await(concurrent / 10) // some runs end between any two swaps
+			began := time.Now()
+			var half [2]footprint
+			for i := range half {
+				done := make(chan struct{})
+				wait := r.load(concurrent, done)
+				for n := range swaps / 2 {
+					c.change(r, n)
+					r.await(concurrent / 10) // some runs end between any two swaps
+				}
+				close(done)
+				wait()
+				if half[i] = r.alone(); half[i].code > r.one.code+codeSlack {
+					t.Errorf("after %d swaps: %v; want the code of one module, %v", swaps/2*(i+1), half[i], r.one)
+				}
 			}
-			close(done)
-			wait()
+			took := time.Since(began)
 			ended := r.check(c.pinned)
 			if ended["a"] == 0 || ended["b"] == 0 {
 				t.Errorf("runs ended on %v; want some on each version", ended)
 			}
-			for c := r.engine.Catalog(); len(c.Workflow("versioned").Older) > 0; { // what pinned runs needed is let go
-				c = <-r.engine.catalogs
+			// One instance that stays of each swap would be 3 MiB or more.
+			if more := half[1].resident - half[0].resident; full && more > int64(swaps/2)<<19 {
+				t.Errorf("%d swaps: %v; %d more: %v; want no more memory", swaps/2, half[0], swaps/2, half[1])
 			}
 			stop()
-			if more := mappings(t) - mapped; more > swaps/2+20 && !raceDetector {
-				t.Errorf("%d mappings more than before %d swaps", more, swaps)
+			if n := instances.now.Load(); n != 0 {
+				t.Errorf("%d instances are left when the host is closed", n)
 			}
-			t.Logf("%d runs, %d swaps; ended on %v; %d mappings and %.1f MiB resident more than before",
-				len(r.ids), swaps, ended, mappings(t)-mapped, float64(resident(t)-memory)/(1<<20))
+			after := footprintOf(t)
+			if after.code > before.code+codeSlack || after.mappings-before.mappings > swaps/2+20 && !raceDetector {
+				t.Errorf("before %d swaps: %v; after: %v", swaps, before, after)
+			}
+			t.Logf("%d runs, %d swaps in %v; ended on %v; before %v; one module %v; half %v; all %v; closed %v",
+				len(r.ids), swaps, took.Round(time.Millisecond), ended, before, r.one, half[0], half[1], after)
 		})
 	}
+}
+
+// alone waits until no module is left but the one that serves: what pinned runs needed is let go, and what was replaced is freed.
+// It returns what this process then holds; with more code than that of one, something is left.
+func (r *swapRig) alone() (f footprint) {
+	r.t.Helper()
+	for c := r.engine.Catalog(); len(c.Workflow("versioned").Older) > 0; {
+		c = <-r.engine.catalogs
+	}
+	again := time.NewTicker(10 * time.Millisecond) // the host frees beside us, and tells nobody
+	defer again.Stop()
+	for range 500 {
+		if f = footprintOf(r.t); f.code <= r.one.code+codeSlack {
+			break
+		}
+		<-again.C
+	}
+	return f
 }
 
 // await waits until as many more runs have ended.
