@@ -321,7 +321,7 @@ func (h *Host) setTrials(l *ledger) {
 		if e.Canary == nil || p.trial != nil && p.trial.digest == e.Canary.Digest {
 			continue
 		}
-		p.trial = &trial{digest: e.Canary.Digest, rules: h.options.Canary, clock: h.options.Clock, failed: func() {
+		p.trial = &trial{digest: e.Canary.Digest, rules: h.tuned.Load().Canary, clock: h.options.Clock, failed: func() {
 			select {
 			case h.failing <- name:
 			default: // another is seen to first; Tend looks at all

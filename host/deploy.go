@@ -89,7 +89,9 @@ func (h *Host) Deploy(ctx context.Context, d *Deployment) (Plugin, error) {
 	}
 	switch {
 	case d.Canary == 0 && e.Active.Digest == digest && h.loaded(d.Plugin, digest) != nil:
-		return h.view(file), h.archive.sign(digest, d.Signature)
+		err := h.archive.sign(digest, d.Signature)
+		h.distrust()
+		return h.view(file), err
 	case d.Canary > 0 && h.loaded(d.Plugin, e.Active.Digest) == nil:
 		return Plugin{}, &runtime.InvalidError{Field: "canary", Cause: "needs a version that serves beside it; deploy without it"}
 	case d.Canary > 0 && e.Active.Digest == digest:
@@ -144,7 +146,7 @@ func (h *Host) deployed(ctx context.Context, d *Deployment, digest runtime.Diges
 		return m, h.archive.sign(digest, d.Signature)
 	}
 	src := &source{file: d.Plugin + extension, raw: d.Module, digest: digest, signature: d.Signature}
-	if limit := h.options.override(d.Plugin).Limits.ModuleBytes; int64(len(d.Module)) > limit {
+	if limit := h.tuned.Load().override(d.Plugin).Limits.ModuleBytes; int64(len(d.Module)) > limit {
 		return nil, fmt.Errorf("it has %d bytes; the limit is %d: build it smaller, or raise plugins.limits", len(d.Module), limit)
 	}
 	if err := checkSections(d.Module); err != nil {

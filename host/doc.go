@@ -18,6 +18,8 @@
 //	definitions.go the ledger's modules become a catalog
 //	missing.go     what should be loaded and cannot be: its runs are not forgotten
 //	canary.go      a module on trial, and when it fails
+//	tune.go        other options while modules are in use
+//	distrust.go    modules in use whose key is no longer trusted
 //	tend.go        failing canaries are rolled back, earlier definitions let go
 //	source.go      a file becomes bytes with a digest, or an error when it is not whole
 //	module.go      the stages from bytes to a module that can be called

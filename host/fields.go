@@ -178,7 +178,7 @@ func (i *instance) tooLong(field abi.Field, size uint32, limit int) {
 
 // outputLimit returns how long an output may be, or false for a field that cannot be written in this call.
 func (i *instance) outputLimit(field abi.Field) (int, bool) {
-	limits := &i.module.limits
+	limits := i.call.limits
 	switch i.call.phase {
 	case phaseManifest:
 		return limits.ManifestBytes, field == abi.FieldManifest

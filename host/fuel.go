@@ -75,7 +75,7 @@ func (f *fuel) used() uint64 {
 // yield is yield(reason): the guest has no fuel in its gauge, or its calls are too deep.
 func yield(i *instance, guest api.Module, stack []uint64) {
 	if uint32(stack[0]) == rewrite.YieldDepth {
-		exceed(&LimitError{Limit: LimitDepth, Used: uint64(i.module.limits.CallDepth) + 1, Max: uint64(i.module.limits.CallDepth)})
+		exceed(&LimitError{Limit: LimitDepth, Used: uint64(i.call.limits.CallDepth) + 1, Max: uint64(i.call.limits.CallDepth)})
 	}
 	f := &i.fuel
 	if f.gauge == nil {
@@ -121,16 +121,16 @@ func (i *instance) checkFuel() {
 
 // chargeCall counts the call of a host function.
 func (i *instance) chargeCall() {
-	if i.call.hostCalls++; i.call.hostCalls > i.module.limits.HostCalls {
-		exceed(&LimitError{Limit: LimitHostCalls, Used: uint64(i.call.hostCalls), Max: uint64(i.module.limits.HostCalls)})
+	if i.call.hostCalls++; i.call.hostCalls > i.call.limits.HostCalls {
+		exceed(&LimitError{Limit: LimitHostCalls, Used: uint64(i.call.hostCalls), Max: uint64(i.call.limits.HostCalls)})
 	}
 	i.charge(fuelOfCall)
 }
 
 // chargeBytes counts bytes that go between the guest and a host function. It comes before what it counts is done.
 func (i *instance) chargeBytes(n int) {
-	if i.call.hostBytes += int64(n); i.call.hostBytes > i.module.limits.HostBytes {
-		exceed(&LimitError{Limit: LimitHostBytes, Used: uint64(i.call.hostBytes), Max: uint64(i.module.limits.HostBytes)})
+	if i.call.hostBytes += int64(n); i.call.hostBytes > i.call.limits.HostBytes {
+		exceed(&LimitError{Limit: LimitHostBytes, Used: uint64(i.call.hostBytes), Max: uint64(i.call.limits.HostBytes)})
 	}
 	i.charge(uint64(n) / rewrite.BytesPerFuel)
 }

@@ -152,9 +152,9 @@ func TestAPluginHasLimitsOfItsOwn(t *testing.T) {
 	r.load()
 	wantPieces(t, r.invoke("small", "closed", `{}`).Reason, " of 3,000,000;")
 	wantPieces(t, r.invoke("large", "closed", `{}`).Reason, " of 50,000,000;")
-	m := r.invocation("small", "closed", `{}`).Handler.Invoker.(*invoker).module
-	if m.limits.MemoryBytes != 1<<20 || m.limits.InstanceBytes != 3<<18 || m.limits.HostCalls != 100_000 {
-		t.Errorf("limits %+v; want those of its own, what follows from them, and else the defaults", m.limits)
+	limits := r.invocation("small", "closed", `{}`).Handler.Invoker.(*invoker).module.limits.Load()
+	if limits.MemoryBytes != 1<<20 || limits.InstanceBytes != 3<<18 || limits.HostCalls != 100_000 {
+		t.Errorf("limits %+v; want those of its own, what follows from them, and else the defaults", limits)
 	}
 }
 

@@ -33,7 +33,7 @@ type Host struct {
 	turns   *turns                  // of guests that compute for long
 	folders *folders                // of the compiled forms of modules on disk
 	archive *archive                // of the bytes of modules
-	tuned   atomic.Pointer[Options] // what is tunable, as it is now; replaced as a whole
+	tuned   atomic.Pointer[Options] // options with what is tunable as it is now; replaced as a whole
 	failing chan string             // plugins whose canary fails too often; read by Tend
 
 	// Ways of doing that tests and benchmarks compare with others.
@@ -45,16 +45,17 @@ type Host struct {
 	restored bool            // the ledger was read; guarded by change
 	idle     map[string]bool // earlier definitions that nothing needed at the last look; guarded by change
 
-	mu       sync.Mutex         // guards the fields below; never held while a file is read or compiled
-	plugins  map[string]*plugin // by file name
-	modules  map[partOf]*module // that the ledger calls for and that could be made ready
-	ledger   *ledger            // replaced, never changed
-	made     definitions        // what the catalog was made of
-	waiting  map[string]error   // workflow → what it lacks
-	retuned  bool               // the next Load makes a new catalog in any case
-	held     bool               // what stood in the way of a module at the last admission may be gone by the next Load
-	draining sync.WaitGroup     // modules that are retired and not yet freed
-	closed   bool
+	mu         sync.Mutex         // guards the fields below; never held while a file is read or compiled
+	plugins    map[string]*plugin // by file name
+	modules    map[partOf]*module // that the ledger calls for and that could be made ready
+	ledger     *ledger            // replaced, never changed
+	made       definitions        // what the catalog was made of
+	waiting    map[string]error   // workflow → what it lacks
+	distrusted map[partOf]error   // modules in use that would not be trusted now, and why
+	retuned    bool               // the next Load makes a new catalog in any case
+	held       bool               // what stood in the way of a module at the last admission may be gone by the next Load
+	draining   sync.WaitGroup     // modules that are retired and not yet freed
+	closed     bool
 }
 
 // plugin is what the host knows of one plugin besides its ledger. Its fields are written under Host.change and Host.mu.
@@ -84,8 +85,7 @@ func New(options Options) (*Host, error) {
 		failing: make(chan string, 1), plugins: make(map[string]*plugin), modules: make(map[partOf]*module), ledger: newLedger(),
 	}
 	h.catalog.Store(runtime.NewCatalog())
-	tuned := options.Tunable()
-	h.tuned.Store(&tuned)
+	h.tuned.Store(&h.options)
 	return h, nil
 }
 
@@ -114,6 +114,9 @@ func (h *Host) Load(ctx context.Context) error {
 		return nil
 	}
 	h.loadAll(ctx, changed, files)
+	if h.isDistrusted() { // it may have been signed anew
+		h.distrust()
+	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("host: load: %w", context.Cause(ctx))
 	}

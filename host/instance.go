@@ -65,6 +65,7 @@ const (
 // call is one call of the guest: what the host functions may give to it and what it left.
 type call struct {
 	phase    phase
+	limits   *Limits         // as they were when it began
 	done     <-chan struct{} // ends the call for reasons of the host
 	began    time.Time
 	deadline time.Time
@@ -121,7 +122,7 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, &guestError{during: "instantiate", text: "no memory can be mapped for another instance of " + m.file + ": " + err.Error()}
 	}
-	i := &instance{module: m, memory: newMemory(m.host.memory, space, m.initialMemory(), m.limits.MemoryBytes)}
+	i := &instance{module: m, memory: newMemory(m.host.memory, space, m.initialMemory(), m.limits.Load().MemoryBytes)}
 	if i.memory == nil {
 		space.free()
 		limit := &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + m.initialMemory()), Max: uint64(m.host.memory.limit)}
@@ -162,14 +163,14 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 // newSpace returns where the memory of an instance lies.
 func (m *module) newSpace() (space, error) {
 	if m.snapshot != nil {
-		return m.snapshot.image.space(m.limits.MemoryBytes)
+		return m.snapshot.image.space(m.limits.Load().MemoryBytes)
 	}
-	return newSpace(m.limits.MemoryBytes)
+	return newSpace(m.limits.Load().MemoryBytes)
 }
 
 // reusable makes the instance ready for another invocation after one that has ended well, or says that it is used up.
 func (i *instance) reusable() bool {
-	limits := &i.module.limits
+	limits := i.module.limits.Load()
 	i.calls++
 	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes && i.renew()
 }
@@ -184,8 +185,8 @@ func (i *instance) close() {
 
 // begin begins a call with the limits of the module.
 func (i *instance) begin(p phase, done <-chan struct{}) {
-	limits, now := &i.module.limits, i.module.host.options.Clock.Now()
-	i.call = call{phase: p, done: done, began: now, deadline: now.Add(limits.Invocation)}
+	limits, now := i.module.limits.Load(), i.module.host.options.Clock.Now()
+	i.call = call{phase: p, limits: limits, done: done, began: now, deadline: now.Add(limits.Invocation)}
 	i.logs.begin(limits.LogBytes)
 	i.fuel.begin(limits.Fuel)
 	i.memory.wanted, i.memory.refused = 0, 0
@@ -275,7 +276,7 @@ func (i *instance) explain(ctx context.Context, during string, err error) error 
 // the stack of the engine may be used up by fewer calls than there may be.
 func (i *instance) suspect(trap error) *LimitError {
 	if strings.Contains(trap.Error(), "stack overflow") {
-		return &LimitError{Limit: LimitDepth, Max: uint64(i.module.limits.CallDepth), Of: "the stack is full before there are"}
+		return &LimitError{Limit: LimitDepth, Max: uint64(i.module.limits.Load().CallDepth), Of: "the stack is full before there are"}
 	}
 	return i.memory.exceeded()
 }

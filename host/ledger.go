@@ -1,9 +1,12 @@
 package host
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -80,6 +83,10 @@ type definition struct {
 type partOf struct {
 	Plugin string         `json:"plugin"`
 	Digest runtime.Digest `json:"digest"`
+}
+
+func (p partOf) compare(other partOf) int {
+	return cmp.Or(strings.Compare(p.Plugin, other.Plugin), bytes.Compare(p.Digest[:], other.Digest[:]))
 }
 
 func newLedger() *ledger {

@@ -80,6 +80,19 @@ func (l Limits) or(defaults Limits) Limits {
 	}
 }
 
+// tunable returns the limits that may change while a module is used; all others are zero.
+func (l Limits) tunable() Limits {
+	l.CallDepth, l.Instances, l.ManifestBytes, l.MemoryBytes, l.ModuleBytes = 0, 0, 0, 0, 0
+	return l
+}
+
+// fixed returns the others: what a module is rewritten for, and what its pool and its memories are made for.
+func (l Limits) fixed() Limits {
+	return Limits{
+		CallDepth: l.CallDepth, Instances: l.Instances, ManifestBytes: l.ManifestBytes, MemoryBytes: l.MemoryBytes, ModuleBytes: l.ModuleBytes,
+	}
+}
+
 // defaultLimits are those of Options.Limits where it says nothing. InstanceBytes is not among them: it follows from
 // MemoryBytes, of whichever plugin.
 func defaultLimits() Limits {

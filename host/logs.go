@@ -48,7 +48,7 @@ func (l *logs) end(i *instance) {
 	i.module.totals.exceeded[LimitLog].Add(1)
 	const note = "the plugin logged more than the limit; the rest of this invocation's log is dropped"
 	attrs := []slog.Attr{
-		slog.Int("dropped_bytes", l.dropped), slog.Int("limit_bytes", i.module.limits.LogBytes),
+		slog.Int("dropped_bytes", l.dropped), slog.Int("limit_bytes", i.call.limits.LogBytes),
 	}
 	i.log(slog.LevelWarn, note, attrs)
 	i.keep(slog.LevelWarn, lineOf(note, attrs))

@@ -31,8 +31,8 @@ type module struct {
 	raw          []byte // of the file, until it is in the archive
 	signature    []byte // of raw, until it is in the archive
 	meter        PluginMeter
-	initialized  int64 // bytes of memory of the first instance, when it had told its manifest
-	limits       Limits
+	initialized  int64                  // bytes of memory of the first instance, when it had told its manifest
+	limits       atomic.Pointer[Limits] // replaced by Tune as a whole; its fixed part never changes
 	isolation    Isolation
 	globals      []rewrite.Global // of the guest, that a snapshot has
 	unrestorable string           // why there can be no snapshot; "": there can be one
@@ -63,13 +63,15 @@ type totals struct {
 // left.
 func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	name := nameOf(src.file)
-	own := h.options.override(name)
+	tuned := h.tuned.Load()
+	own := tuned.override(name)
 	m := &module{
 		host: h, file: src.file, name: name, digest: src.digest, size: int64(len(src.raw)), meter: h.options.Meter.Plugin(name),
-		limits: own.Limits, pool: newPool(own.Limits.Instances, h.options.Clock),
+		pool:  newPool(own.Limits.Instances, h.options.Clock),
 		bound: &runtime.Module{Instances: own.Limits.Instances}, totals: new(totals),
 		config: wazero.NewModuleConfig().WithName("").WithStartFunctions(), // none: newInstance calls _initialize, with everything in place
 	}
+	m.limits.Store(&own.Limits)
 	h.folders.enter(m.digest)
 	defer func() {
 		if err != nil {
@@ -83,7 +85,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		}
 	}()
 	// The memory's maximum is not written into the module: its growth is refused by the host, which then knows of it.
-	rewritten, err := h.rewrite(src.raw, rewrite.Limits{MemoryPages: maxMemory / pageBytes, Depth: uint32(m.limits.CallDepth)})
+	rewritten, err := h.rewrite(src.raw, rewrite.Limits{MemoryPages: maxMemory / pageBytes, Depth: uint32(own.Limits.CallDepth)})
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +102,8 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	if err := m.provideImports(ctx); err != nil {
 		return nil, err
 	}
-	if initial := m.initialMemory(); initial > m.limits.MemoryBytes {
-		return nil, &LimitError{Limit: LimitMemory, Used: uint64(initial), Max: uint64(m.limits.MemoryBytes)}
+	if initial := m.initialMemory(); initial > own.Limits.MemoryBytes {
+		return nil, &LimitError{Limit: LimitMemory, Used: uint64(initial), Max: uint64(own.Limits.MemoryBytes)}
 	}
 	first, err := m.newInstance(ctx)
 	if err != nil {
@@ -113,7 +115,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		return nil, err
 	}
 	m.initialized = int64(first.guest.Memory().Size())
-	m.caps.Store(newCapabilities(m.name, m.manifest, h.options.Grants[m.name], h.options.Secrets))
+	m.caps.Store(newCapabilities(m.name, m.manifest, tuned.Grants[m.name], tuned.Secrets))
 	if m.isolation = isolationOf(own.Isolation, m.manifest); m.isolation == IsolationFresh {
 		if first, err = m.renewed(ctx, first); err != nil {
 			return nil, err

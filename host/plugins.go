@@ -54,6 +54,8 @@ type Plugin struct {
 	Exceeded map[string]uint64
 	// Capabilities are what the module asks for.
 	Capabilities []Capability
+	// Untrusted says that a module of the plugin is in use which would not be trusted now; Error says more.
+	Untrusted bool
 }
 
 // Canary is a module on trial.
@@ -171,6 +173,13 @@ func (h *Host) describe(p *plugin) Plugin {
 			trouble = "the file as it is now does not serve, the module before it does: " + trouble
 		}
 		troubles = append(troubles, trouble)
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(h.distrusted), partOf.compare) {
+		if _, used := h.modules[p]; used && p.Plugin == name {
+			view.Untrusted = true
+			troubles = append(troubles, fmt.Sprintf("version %s, which is in use, would not be loaded now, and goes on until the next start: %v",
+				digestOf(p.Digest), h.distrusted[p]))
+		}
 	}
 	if serving != nil {
 		view.State = StateWaiting

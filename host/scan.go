@@ -107,7 +107,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	var m *module
 	var tried runtime.Digest
 	path := filepath.Join(h.options.Dir, name)
-	src, err := readSource(path, name, h.options.override(nameOf(name)).Limits.ModuleBytes)
+	src, err := readSource(path, name, h.tuned.Load().override(nameOf(name)).Limits.ModuleBytes)
 	if err == nil {
 		err = src.verify(path, h.tuned.Load().TrustedKeys)
 	}

@@ -18,7 +18,7 @@ const maxIntents = 64
 func trigger(i *instance, guest api.Module, stack []uint64) {
 	a := asked{i: i, guest: guest, stack: stack, function: "trigger"}
 	workflow, foreignID := a.target("run")
-	object := a.argument("object", 4, i.module.limits.ObjectBytes)
+	object := a.argument("object", 4, i.call.limits.ObjectBytes)
 	a.check(workflow, foreignID)
 	if len(object) > 0 && !json.Valid(object) {
 		fail("trigger: the object is not one JSON value")
@@ -32,7 +32,7 @@ func callback(i *instance, guest api.Module, stack []uint64) {
 	a := asked{i: i, guest: guest, stack: stack, function: "callback"}
 	workflow, foreignID := a.target("callback")
 	status := string(a.argument("status", 4, abi.MaxNameBytes))
-	payload := a.argument("payload", 6, i.module.limits.ObjectBytes)
+	payload := a.argument("payload", 6, i.call.limits.ObjectBytes)
 	a.check(workflow, foreignID)
 	if err := abi.CheckName(status); err != nil {
 		fail("callback: the status %v", err)

@@ -15,6 +15,7 @@ type PluginStats struct {
 	Fuel        uint64            // that it used, likewise
 	Exceeded    map[string]uint64 // invocations that exceeded a limit, likewise, by the limit
 	Swaps       uint64            // times that its module was replaced, likewise
+	Untrusted   bool              // a module of it is in use that would not be trusted now
 }
 
 // reading is one metric that is read at the time of a scrape from a T.
@@ -128,6 +129,13 @@ func newPluginDescs() []reading[*PluginStats] {
 			func(p *PluginStats) float64 { return float64(p.Fuel) }, "plugin"),
 		counter("wfrt_plugin_swaps_total", "Times that a plugin's module was replaced.",
 			func(p *PluginStats) float64 { return float64(p.Swaps) }, "plugin"),
+		gauge("wfrt_plugin_untrusted", "1 while a module of a plugin is in use that would not be trusted now, else 0.",
+			func(p *PluginStats) float64 {
+				if p.Untrusted {
+					return 1
+				}
+				return 0
+			}, "plugin"),
 	}
 }
 

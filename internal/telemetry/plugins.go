@@ -31,7 +31,7 @@ const maxSeries = 1000
 
 // reserved are what plugins' metrics may not be called, for the server's own are.
 func reserved() []string {
-	return []string{"instances", "invocations_total", "loads_total", "swaps_total", "traps_total"}
+	return []string{"instances", "invocations_total", "loads_total", "swaps_total", "traps_total", "untrusted"}
 }
 
 // pluginMetrics are the metrics that plugins make. Each plugin has its own: what one measures decides nothing for another. A name

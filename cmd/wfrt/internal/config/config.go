@@ -147,9 +147,9 @@ type Plugins struct {
 
 // Canary says when a version that only a share of the new runs begins on is taken back.
 type Canary struct {
-	ErrorShare     float64       `mapstructure:"error_share"`     // of the invocations in the window
-	MinInvocations int           `mapstructure:"min_invocations"` // before that is looked at
-	Window         time.Duration `mapstructure:"window"`          // how far back errors count
+	ErrorShare     float64       `mapstructure:"error_share" reload:"at once"`     // of the invocations in the window
+	MinInvocations int           `mapstructure:"min_invocations" reload:"at once"` // before that is looked at
+	Window         time.Duration `mapstructure:"window" reload:"at once"`          // how far back errors count
 }
 
 // Limits bounds what plugins use.
@@ -160,17 +160,17 @@ type Limits struct {
 
 // PluginLimits bounds what one plugin uses.
 type PluginLimits struct {
-	CallDepth     int           `mapstructure:"call_depth"`     // calls within each other
-	Fuel          uint64        `mapstructure:"fuel"`           // of one invocation
-	HostBytes     Size          `mapstructure:"host_bytes"`     // to and from the host in one invocation
-	HostCalls     int           `mapstructure:"host_calls"`     // of one invocation
-	InstanceBytes Size          `mapstructure:"instance_bytes"` // an instance with more is retired; 0: three quarters of MemoryBytes
-	InstanceCalls int           `mapstructure:"instance_calls"` // an instance is retired after as many
-	Instances     int           `mapstructure:"instances"`      // at a time; 0: 4 for each processor
-	LogBytes      Size          `mapstructure:"log_bytes"`      // of one invocation
-	MemoryBytes   Size          `mapstructure:"memory_bytes"`   // of one instance
-	OutputBytes   Size          `mapstructure:"output_bytes"`   // object that one invocation writes
-	Timeout       time.Duration `mapstructure:"timeout"`        // of one call
+	CallDepth     int           `mapstructure:"call_depth"`                      // calls within each other
+	Fuel          uint64        `mapstructure:"fuel" reload:"at once"`           // of one invocation
+	HostBytes     Size          `mapstructure:"host_bytes" reload:"at once"`     // to and from the host in one invocation
+	HostCalls     int           `mapstructure:"host_calls" reload:"at once"`     // of one invocation
+	InstanceBytes Size          `mapstructure:"instance_bytes" reload:"at once"` // an instance with more is retired; 0: three quarters of MemoryBytes
+	InstanceCalls int           `mapstructure:"instance_calls" reload:"at once"` // an instance is retired after as many
+	Instances     int           `mapstructure:"instances"`                       // at a time; 0: 4 for each processor
+	LogBytes      Size          `mapstructure:"log_bytes" reload:"at once"`      // of one invocation
+	MemoryBytes   Size          `mapstructure:"memory_bytes"`                    // of one instance
+	OutputBytes   Size          `mapstructure:"output_bytes" reload:"at once"`   // object that one invocation writes
+	Timeout       time.Duration `mapstructure:"timeout" reload:"at once"`        // of one call
 }
 
 // Server configures the HTTP interface.

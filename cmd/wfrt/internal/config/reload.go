@@ -29,20 +29,16 @@ func (c *Config) TakeOver(next *Config) (Change, error) {
 			change.Later = append(change.Later, s.key)
 		}
 	}
-	if !reflect.DeepEqual(c.Plugins.Overrides, next.Plugins.Overrides) {
-		change.Later = append(change.Later, overridesGroup)
-	}
+	change.takeOverrides(c.Plugins.Overrides, next.Plugins.Overrides)
+	change.Config.Plugins.Secrets = next.Plugins.Secrets
 	if !reflect.DeepEqual(c.Plugins.Secrets, next.Plugins.Secrets) {
-		change.Later = append(change.Later, secretsGroup)
+		change.Now = append(change.Now, secretsGroup)
 	}
 	if !reflect.DeepEqual(c.Connectors, next.Connectors) {
 		change.Later = append(change.Later, "connectors")
 	}
 	change.Config.Workflows = next.Workflows
-	both := slices.Collect(maps.Keys(c.Workflows))
-	both = slices.AppendSeq(both, maps.Keys(next.Workflows))
-	slices.Sort(both)
-	for _, name := range slices.Compact(both) {
+	for _, name := range eitherHas(c.Workflows, next.Workflows) {
 		if !reflect.DeepEqual(c.Workflows[name], next.Workflows[name]) {
 			change.Now = append(change.Now, workflowsGroup+"."+name)
 		}
@@ -51,6 +47,47 @@ func (c *Config) TakeOver(next *Config) (Change, error) {
 		return Change{}, faults
 	}
 	return change, nil
+}
+
+// takeOverrides takes over what holds for single plugins: their grants, and their limits as far as those of all are taken over.
+func (c *Change) takeOverrides(was, next map[string]Override) {
+	if len(was)+len(next) == 0 {
+		return
+	}
+	c.Config.Plugins.Overrides = make(map[string]Override)
+	for _, name := range eitherHas(was, next) {
+		old, wanted := was[name], next[name]
+		result := wanted
+		var later []string
+		limits := func(o *Override) []setting {
+			return appendSettings(nil, overridesGroup+"."+name+".limits.", reflect.ValueOf(&o.Limits).Elem())
+		}
+		before, after := limits(&old), limits(&wanted)
+		for i, s := range limits(&result) {
+			if !s.atOnce && !reflect.DeepEqual(before[i].field.Interface(), after[i].field.Interface()) {
+				s.field.Set(before[i].field)
+				later = append(later, s.key)
+			}
+		}
+		if old.Isolation != wanted.Isolation {
+			result.Isolation = old.Isolation
+			later = append(later, overridesGroup+"."+name+".isolation")
+		}
+		if !reflect.DeepEqual(old, result) {
+			c.Now = append(c.Now, overridesGroup+"."+name)
+		}
+		if _, there := next[name]; there || len(later) > 0 {
+			c.Config.Plugins.Overrides[name] = result
+		}
+		c.Later = append(c.Later, later...)
+	}
+}
+
+// eitherHas returns the keys of both maps, each once, in alphabetical order.
+func eitherHas[V any](a, b map[string]V) []string {
+	both := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(both)
+	return slices.Compact(both)
 }
 
 // AtOnce reports whether a server takes over a new value of a key while it serves.

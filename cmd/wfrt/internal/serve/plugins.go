@@ -172,6 +172,7 @@ func (c *swapCounter) stats(h *host.Host) func() []telemetry.PluginStats {
 		for _, p := range h.Plugins() {
 			s := telemetry.PluginStats{
 				Plugin: p.File, Instances: p.Instances, Invocations: p.Invocations, Traps: p.Traps, Fuel: p.Fuel, Exceeded: p.Exceeded,
+				Untrusted: p.Untrusted,
 			}
 			if loads := c.loads[p.Name]; loads > 0 {
 				s.Swaps = loads - 1

@@ -331,8 +331,8 @@ func TestHotSwap(t *testing.T) {
 			if ended["a"] == 0 || ended["b"] == 0 {
 				t.Errorf("runs ended on %v; want some on each version", ended)
 			}
-			// One instance that stays of each swap would be 3 MiB or more.
-			if more := half[1].resident - half[0].resident; full && more > int64(swaps/2)<<19 {
+			// One instance that stays of each swap would be 3 MiB or more; the store has tens of MiB more or less in memory.
+			if more := half[1].resident - half[0].resident; full && more > int64(swaps/2)<<21 {
 				t.Errorf("%d swaps: %v; %d more: %v; want no more memory", swaps/2, half[0], swaps/2, half[1])
 			}
 			stop()
