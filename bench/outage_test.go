@@ -185,7 +185,7 @@ func peak(b *testing.B) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer status.Close() //nolint:errcheck // it was only read
+	defer status.Close()
 	for lines := bufio.NewScanner(status); lines.Scan(); {
 		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
 			kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)

@@ -32,7 +32,7 @@ func TestApacheKafkaOrdersThroughKills(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it is logged, so that a failure can come again
+	random := rand.New(rand.NewPCG(seed, 0)) // it is logged, so that a failure can come again
 	falls := map[int]bool{}
 	for _, kill := range random.Perm(kills)[:brokerKills] {
 		falls[kill] = true

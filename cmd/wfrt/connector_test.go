@@ -40,7 +40,7 @@ func TestKilledServerTakesEachMessageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	takeOrders(t, cluster.ListenAddrs(), taking{kills: 2, random: rand.New(rand.NewPCG(1, 2))}) //nolint:gosec // a test's
+	takeOrders(t, cluster.ListenAddrs(), taking{kills: 2, random: rand.New(rand.NewPCG(1, 2))})
 }
 
 // taking says what happens while the orders of a topic are taken.
