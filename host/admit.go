@@ -199,10 +199,11 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 			}
 		}
 		for file, left := range lostBy {
-			blame[file] = errors.Join(blame[file], &leftError{
-				left: left, why: "there are runs in what it no longer handles",
-				hint: "keep the handlers, let those runs end, or move them (wfrt runs move); forced (--force), they go on with the module before",
-			})
+			hint := "keep the handlers, let those runs end, or move them (wfrt runs move); forced (--force), they go on with the module before"
+			if a.removes(file) {
+				hint = "let those runs end, cancel them, or move them (wfrt runs move)"
+			}
+			blame[file] = errors.Join(blame[file], &leftError{left: left, why: "there are runs in what it no longer handles", hint: hint})
 		}
 		for i := range a.applicants {
 			x := &a.applicants[i]
@@ -272,6 +273,11 @@ func (a *admitter) unread(x *applicant, workflow string, had int, blame map[stri
 			hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
 		})
 	}
+}
+
+// removes reports whether an applicant is a plugin that is to serve no longer.
+func (a *admitter) removes(file string) bool {
+	return slices.ContainsFunc(a.applicants, func(x applicant) bool { return x.file == file && x.leaves })
 }
 
 func (a *admitter) anyLeaves() bool {

@@ -241,7 +241,7 @@ func (s *Server) pluginProblem(name string, err error) *Problem {
 		return p
 	case errors.As(err, &refused):
 		return problem(http.StatusUnprocessableEntity, "plugin-refused", "The module cannot serve", refused.Detail,
-			"mend the module, build it anew and deploy it again; `wfrt check` says the same without a server")
+			"do what it says and deploy the module again; `wfrt check` examines a module without a server")
 	default:
 		return problemOf(err)
 	}
@@ -347,7 +347,11 @@ func (s *Server) removePlugin(ctx context.Context, in *removeInput) (*struct{}, 
 		return nil, err
 	}
 	if err := s.opt.Plugins.Remove(ctx, in.Name, o); err != nil {
-		return nil, s.pluginProblem(in.Name, err)
+		p := s.pluginProblem(in.Name, err)
+		if p.Left != nil {
+			p.Hint = "let those runs end, cancel them, or move them; nothing forces a plugin away from its runs"
+		}
+		return nil, p
 	}
 	return nil, nil
 }
