@@ -96,7 +96,8 @@ func parsePairCursor(kind byte, text string) (first, second uint64, ok bool) {
 // The bounds of a page besides its limit: a thousand entries with objects of a megabyte must not fill the memory.
 const (
 	pageBytes  = 8 << 20 // the objects of a page: the entry that reaches it is the last
-	pageAtOnce = 32      // entries read at a time
+	pageAtOnce = 32      // entries read at a time, and, while they are small,
+	pageAtMost = 128     // up to so many: each reading seeks in every shard
 	shortPages = "A page also ends when its objects reach 8 MiB: only a missing next_cursor says that it is the last."
 )
 
@@ -106,9 +107,9 @@ func page[T any](
 	limit int, fetch func(n int, after *T) ([]T, error), size func(*T) int,
 ) (entries []T, more bool, err error) {
 	var after *T
-	total := 0
+	total, atOnce := 0, pageAtOnce
 	for {
-		n := min(pageAtOnce, limit+1-len(entries)) // one beyond the page tells whether more follow
+		n := min(atOnce, limit+1-len(entries)) // one beyond the page tells whether more follow
 		some, err := fetch(n, after)
 		if err != nil {
 			return nil, false, err
@@ -124,5 +125,8 @@ func page[T any](
 			return entries, false, nil
 		}
 		after = &some[n-1]
+		if total < pageBytes/pageAtMost {
+			atOnce = min(2*atOnce, pageAtMost)
+		}
 	}
 }

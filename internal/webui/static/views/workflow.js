@@ -15,7 +15,7 @@ export async function workflow(root, { name, signal, live }) {
   const drawing = h('div', { class: 'wide' });
   const rows = h('tbody');
   const head = h('div', { class: 'head' });
-  const refresh = refresher(load, { signal, pause: 2000, failed: (error) => put(trouble, problem(error)) });
+  const refresh = refresher(load, { signal, pause: 5000, failed: (error) => put(trouble, problem(error)) });
   let last = '';
 
   async function load() {

@@ -17,7 +17,7 @@ export async function workflows(root, { signal, live }) {
   const trouble = h('div');
   const rows = h('tbody');
   let names = '';
-  const refresh = refresher(load, { signal, pause: 2000, failed: (error) => put(trouble, problem(error)) });
+  const refresh = refresher(load, { signal, pause: 5000, failed: (error) => put(trouble, problem(error)) });
 
   async function load() {
     const { workflows: all } = await get('v1/workflows', {}, signal);
