@@ -60,7 +60,7 @@ func TestWritesLeaveTheCacheItsRoom(t *testing.T) {
 		}
 	}
 	before := files.Load()
-	const rounds = 200
+	const rounds = 2000
 	var r runtime.Record
 	for range rounds {
 		for _, id := range early {
