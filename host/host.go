@@ -78,6 +78,7 @@ func New(options Options) (*Host, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	versionKnown()
 	h := &Host{
 		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
 		rewrite: rewrite.Rewrite, engine: func(c wazero.RuntimeConfig) wazero.RuntimeConfig { return c }, freeze: freeze,

@@ -8,6 +8,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
@@ -193,6 +194,9 @@ func (m *module) compile(ctx context.Context, raw []byte) error {
 		"writable", "error", err)
 	return nil
 }
+
+// versionKnown has wazero find out its own version, which it keeps where nothing guards it: modules are compiled side by side.
+var versionKnown = sync.OnceFunc(func() { _ = wazero.NewRuntime(context.Background()).Close(context.Background()) })
 
 func (m *module) compileWith(ctx context.Context, raw []byte, cacheDir string) (err error) {
 	// Neither a fault in the compiler nor what a damaged file makes its reader do may stop the server.

@@ -358,9 +358,10 @@ func TestWatch(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-catalogs
-	if out := r.invoke("door", "closed", `0`); string(out.Object) != `"0003"` {
-		t.Errorf("object %s; want that of the third", out.Object)
+	third := r.invocationOf((<-catalogs).Status("door", "closed").Step, "closed", `0`)
+	var out runtime.Outcome
+	if err := third.Handler.Invoker.Invoke(context.Background(), third, &out); err != nil || string(out.Object) != `"0003"` {
+		t.Errorf("object %s; want that of the third: %v", out.Object, err)
 	}
 	cancel()
 	if err := <-watched; err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,10 +169,10 @@ func TestEraseDropsParkedEmits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		redriven := make(chan struct{})
 		m := &runtimetest.MemStreamer{}
-		await := false
+		var await atomic.Bool
 		for range 10_000 {
 			m.Script = append(m.Script, func(events []runtime.Event) (int, error) {
-				if await {
+				if await.Load() {
 					<-redriven
 				}
 				i := slices.IndexFunc(events, func(e runtime.Event) bool { return e.Number > 0 || e.Version == 2 })
@@ -208,7 +209,7 @@ func TestEraseDropsParkedEmits(t *testing.T) {
 		if ids := parked(); len(ids) != 6 {
 			t.Fatalf("parked: %q", ids)
 		}
-		await = true
+		await.Store(true)
 		answered := make(chan error)
 		go func() {
 			_, err := e.RedriveEvent(t.Context(), id.String()+"/2/1")
@@ -219,7 +220,7 @@ func TestEraseDropsParkedEmits(t *testing.T) {
 			t.Fatal(err)
 		}
 		elapse(time.Second)
-		await = false
+		await.Store(false)
 		close(redriven)
 		if err := <-answered; err == nil {
 			t.Error("the redrive was not refused")
@@ -245,11 +246,11 @@ func TestOutboxFault(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
 				m := &faultyStreamer{}
-				well := false
+				var well atomic.Bool
 				for range 10_000 {
 					m.Script = append(m.Script, func(events []runtime.Event) (int, error) {
 						switch {
-						case well:
+						case well.Load():
 							return len(events), nil
 						case blocks:
 							<-gate
@@ -271,7 +272,7 @@ func TestOutboxFault(t *testing.T) {
 				if fault := e.Stats().OutboxFault; fault != want {
 					t.Errorf("the fault is %q, want %q", fault, want)
 				}
-				well = true
+				well.Store(true)
 				close(gate)
 				elapse(time.Minute)
 				if s := e.Stats(); s.OutboxFault != "" || unpublished(e) != 0 {
