@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
@@ -15,7 +16,7 @@ import (
 // testTooLarge has a topic take less than the streamer has learned: the broker refuses a whole batch, and when each event is sent alone
 // only the one that is too large is refused, with its topic and size. Those before and after it arrive, in order and once.
 func testTooLarge(t *testing.T, brokers []string) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +28,18 @@ func testTooLarge(t *testing.T, brokers []string) {
 	if n, err := s.Publish(t.Context(), []runtime.Event{notice("orders", 1)}); n != 1 || err != nil { // makes the topic, and learns its limit
 		t.Fatal(n, err)
 	}
-	limit := "2000"
-	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, "small.orders"); err != nil {
+	limit, probe := "2000", "probe"
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, probe); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, probe, "small.orders"); err != nil {
+		t.Fatal(err)
+	}
+	for refused := false; !refused; { // a broker applies to all topics at once what the controller has answered before
+		err := client.ProduceSync(t.Context(), &kgo.Record{Topic: probe, Value: make([]byte, 3000)}).FirstErr()
+		if refused = errors.Is(err, kerr.MessageTooLarge); err != nil && !refused {
+			t.Fatal(err)
+		}
 	}
 	var events []runtime.Event
 	for i := range uint64(20) {
