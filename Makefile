@@ -53,19 +53,11 @@ test-guests: ## Test that rewritten guests in C, Rust and AssemblyScript compute
 		--use abort= -o $(GUESTS)/assemblyscript.wasm
 	WFRT_GUESTS=$(CURDIR)/$(GUESTS) $(GO) test -count=1 -tags guests -run TestGuests -v ./host/internal/rewrite
 
-# The rewriter's tests compile large modules in one goroutine, so the detector leaves wazero's translator out there (RATIONALE.md). Of the tests
-# of the binary, the scripts and those that build, kill and restart processes again and again run in `make test` only.
-TRANSLATOR := github.com/tetratelabs/wazero/internal
-UNWATCHED := -gcflags=$(TRANSLATOR)/engine/wazevo/...=-race=false -gcflags=$(TRANSLATOR)/engine/wazevo= \
-	-gcflags=$(TRANSLATOR)/leb128=-race=false -gcflags=$(TRANSLATOR)/wasm/binary=-race=false
-REWRITER := github.com/wfrt/wfrt/host/internal/rewrite
-BINARY := github.com/wfrt/wfrt/cmd/wfrt
-
+# Left to `make test`: the scripts of the binary, its tests that build, kill and restart processes again and again, and the one that has the
+# rewriter and wazero translate large modules in one goroutine (RATIONALE.md).
 .PHONY: race
 race: ## Run the tests with the race detector
-	$(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -vxF -e $(REWRITER) -e $(BINARY))
-	$(GO) test -race -short -timeout 20m -skip 'Killed|Dev|FailedDisk|Scripts' $(BINARY)
-	$(GO) test -race $(UNWATCHED) -short -timeout 20m $(REWRITER)
+	$(GO) test -race -short -timeout 20m -skip 'Killed|Dev|FailedDisk|Scripts|RewrittenGoGuest' ./...
 
 # How often the tests of docs/parity.md run: in processes of five passes, as the race detector's own runtime has failed in longer ones.
 # On two cores that others used as well, those of runtime took 27 minutes; pebblestore's TestCrash alone takes minutes a pass.

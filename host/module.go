@@ -196,7 +196,7 @@ func (m *module) compile(ctx context.Context, raw []byte) error {
 }
 
 // versionKnown has wazero find out its own version, which it keeps where nothing guards it: modules are compiled side by side.
-var versionKnown = sync.OnceFunc(func() { _ = wazero.NewRuntime(context.Background()).Close(context.Background()) })
+var versionKnown = sync.OnceFunc(func() { _ = wazero.NewRuntime(context.Background()).Close(context.Background()) }) //nolint:gochecknoglobals // as wazero's is
 
 func (m *module) compileWith(ctx context.Context, raw []byte, cacheDir string) (err error) {
 	// Neither a fault in the compiler nor what a damaged file makes its reader do may stop the server.

@@ -14,8 +14,8 @@ type call struct {
 	parameter uint64
 }
 
-// TestGoGuest checks that a Go guest computes the same.
-func TestGoGuest(t *testing.T) {
+// TestRewrittenGoGuest checks that a Go guest computes the same.
+func TestRewrittenGoGuest(t *testing.T) {
 	sameResults(t, goGuest(t), []call{
 		{"json", 20},
 		{"spin", 100_000},
