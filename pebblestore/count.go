@@ -1,7 +1,6 @@
 package pebblestore
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,34 +17,23 @@ func (s *Store) ActiveRuns(q runtime.Queue, limit int) (int, error) {
 		if q.Status != "" {
 			prefix = appendName(prefix, q.Status)
 		}
-		if err := s.countActive(prefix, limit, &n); err != nil {
+		if n >= limit {
+			break
+		}
+		err := walkIndex(s.db, prefix, func(key []byte, row *indexRow) int {
+			if !row.state.Active() {
+				return row.rangeLen
+			}
+			if n++; n >= limit {
+				return 0
+			}
+			return len(key)
+		})
+		if err != nil {
 			return 0, fmt.Errorf("pebblestore: count runs: %w", err)
 		}
 	}
 	return n, nil
-}
-
-// countActive adds to n, up to limit, the index rows under a prefix whose state is active.
-func (s *Store) countActive(prefix []byte, limit int, n *int) error {
-	it, err := s.iterate(prefix)
-	if err != nil {
-		return err
-	}
-	var next []byte
-	for valid := it.First(); valid && *n < limit; {
-		row, ok := parseIndexKey(it.Key())
-		if !ok {
-			return errors.Join(fmt.Errorf("%w: key %x", errMalformed, it.Key()), it.Close())
-		}
-		if row.state.Active() {
-			*n++
-			valid = it.Next()
-			continue
-		}
-		next = appendSuccessor(next[:0], it.Key()[:row.rangeLen])
-		valid = it.SeekGE(next)
-	}
-	return it.Close()
 }
 
 // PinnedRuns implements runtime.Reader.
@@ -70,30 +58,16 @@ func (s *Store) PinnedRuns(workflow string, d runtime.Digest, limit int) (int, e
 func (s *Store) ActiveQueues() ([]runtime.Queue, error) {
 	found := make(map[runtime.Queue]bool)
 	for i := range s.shards {
-		if err := s.activeQueues(appendPrefix(nil, runtime.Shard(i), kindIndex), found); err != nil {
+		err := walkIndex(s.db, appendPrefix(nil, runtime.Shard(i), kindIndex), func(_ []byte, row *indexRow) int {
+			if !row.state.Active() {
+				return row.rangeLen
+			}
+			found[runtime.Queue{Workflow: string(row.workflow), Status: string(row.status)}] = true
+			return row.statusLen
+		})
+		if err != nil {
 			return nil, fmt.Errorf("pebblestore: look for active runs: %w", err)
 		}
 	}
 	return slices.SortedFunc(maps.Keys(found), runtime.Queue.Compare), nil
-}
-
-func (s *Store) activeQueues(prefix []byte, found map[runtime.Queue]bool) error {
-	it, err := s.iterate(prefix)
-	if err != nil {
-		return err
-	}
-	var next []byte
-	for valid := it.First(); valid; valid = it.SeekGE(next) {
-		row, ok := parseIndexKey(it.Key())
-		if !ok {
-			return errors.Join(fmt.Errorf("%w: key %x", errMalformed, it.Key()), it.Close())
-		}
-		over := row.rangeLen // the rows of this state
-		if row.state.Active() {
-			found[runtime.Queue{Workflow: string(row.workflow), Status: string(row.status)}] = true
-			over = row.statusLen // all rows of the status
-		}
-		next = appendSuccessor(next[:0], it.Key()[:over])
-	}
-	return it.Close()
 }

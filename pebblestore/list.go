@@ -168,22 +168,13 @@ func (s *Store) addIndex(m *merge, number runtime.Shard, q *runtime.Query) error
 		}
 	}
 	for _, prefix := range prefixes {
-		it, err := iterate(m.reader, prefix)
-		if err != nil {
-			return err
-		}
-		var next []byte
-		for valid := it.First(); valid; valid = it.SeekGE(next) {
-			row, ok := parseIndexKey(it.Key())
-			if !ok {
-				return errors.Join(fmt.Errorf("%w: key %x", errMalformed, it.Key()), it.Close())
-			}
+		err := walkIndex(m.reader, prefix, func(key []byte, row *indexRow) int {
 			if anyOf(q.States, row.state) && anyOf(q.Statuses, s.names.get(row.status)) {
-				m.add(number, slices.Clone(it.Key()[:row.rangeLen]))
+				m.add(number, slices.Clone(key[:row.rangeLen]))
 			}
-			next = appendSuccessor(next[:0], it.Key()[:row.rangeLen])
-		}
-		if err := it.Close(); err != nil {
+			return row.rangeLen
+		})
+		if err != nil {
 			return err
 		}
 	}

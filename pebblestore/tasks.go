@@ -1,7 +1,6 @@
 package pebblestore
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -15,25 +14,18 @@ func (s *Store) Queues(number runtime.Shard) ([]runtime.Queue, error) {
 	if _, err := s.shard(number); err != nil {
 		return nil, err
 	}
-	it, err := s.iterate(appendPrefix(nil, number, kindIndex))
-	if err != nil {
-		return nil, fmt.Errorf("pebblestore: queues of shard %d: %w", number, err)
-	}
 	var queues []runtime.Queue
-	var next []byte
-	for valid := it.First(); valid; valid = it.SeekGE(next) {
-		row, ok := parseIndexKey(it.Key())
-		if !ok {
-			err := fmt.Errorf("pebblestore: queues of shard %d: %w: key %x", number, errMalformed, it.Key())
-			return nil, errors.Join(err, it.Close())
-		}
+	err := walkIndex(s.db, appendPrefix(nil, number, kindIndex), func(_ []byte, row *indexRow) int {
 		// Ready rows come first: when the first row of a status is not ready, none is.
 		if row.ready == indexReady {
 			queues = append(queues, runtime.Queue{Workflow: s.names.get(row.workflow), Status: s.names.get(row.status)})
 		}
-		next = appendSuccessor(next[:0], it.Key()[:row.statusLen])
+		return row.statusLen
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pebblestore: queues of shard %d: %w", number, err)
 	}
-	return queues, it.Close()
+	return queues, nil
 }
 
 // Ready implements runtime.TaskReader.

@@ -3,8 +3,6 @@ package rewrite_test
 import (
 	"testing"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/wfrt/wfrt/host/internal/rewrite"
 )
 
@@ -28,23 +26,18 @@ func TestRewrittenGoGuest(t *testing.T) {
 	})
 }
 
-// sameResults calls a guest and its rewritten form, and wants the same of both, charged within the bounds. In the short form it
-// compares the results alone: the form that counts each instruction is the largest of the three to translate.
+// sameResults calls a guest and its rewritten form, and wants the same of both, charged within the bounds.
 func sameResults(t *testing.T, raw []byte, calls []call) {
 	t.Helper()
 	e := newEngine(t)
 	e.slice = 1000
 	m := mustRewrite(t, raw, rewrite.Limits{MemoryPages: 1024, Depth: 10_000})
-	t.Logf("%d bytes became %d; unrestorable: %q", len(raw), len(m.Binary), m.Unrestorable)
-	original, rewritten := e.instantiate(t, raw), e.instantiate(t, m.Binary)
-	var exact api.Module
-	if !testing.Short() {
-		exactly, err := rewrite.RewriteExactly(raw, wide)
-		if err != nil {
-			t.Fatal(err)
-		}
-		exact = e.instantiate(t, exactly.Binary)
+	exactly, err := rewrite.RewriteExactly(raw, wide)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Logf("%d bytes became %d; unrestorable: %q", len(raw), len(m.Binary), m.Unrestorable)
+	original, rewritten, exact := e.instantiate(t, raw), e.instantiate(t, m.Binary), e.instantiate(t, exactly.Binary)
 	for _, c := range calls {
 		want, err := original.ExportedFunction(c.export).Call(t.Context(), c.parameter)
 		if err != nil {
@@ -56,18 +49,15 @@ func sameResults(t *testing.T, raw []byte, calls []call) {
 			t.Fatal(c.export, err)
 		}
 		charged := e.used(rewritten)
-		if want[0] != got[0] {
-			t.Errorf("%s(%d) = %x, and %x when rewritten", c.export, c.parameter, want[0], got[0])
-		}
-		if exact == nil {
-			continue
-		}
 		e.reset(exact)
 		if _, err := exact.ExportedFunction(c.export).Call(t.Context(), c.parameter); err != nil {
 			t.Fatal(c.export, err)
 		}
 		run := e.used(exact)
 		t.Logf("%s(%d) = %x; %d instructions, %d charged", c.export, c.parameter, got[0], run, charged)
+		if want[0] != got[0] {
+			t.Errorf("%s(%d) = %x, and %x when rewritten", c.export, c.parameter, want[0], got[0])
+		}
 		if charged < run || charged > run*(1+rewrite.Slack) {
 			t.Errorf("%s(%d): %d instructions and %d charged", c.export, c.parameter, run, charged)
 		}
