@@ -78,6 +78,9 @@ func goldenStore(t *testing.T) *Store {
 		},
 		{
 			Prev: &first, Next: &second,
+			Emits: []runtime.Emit{
+				{Type: "com.example.paid", ContentType: "application/json", Data: []byte("[1]")}, {Type: "com.example.seen"},
+			},
 			History: []runtime.HistoryEntry{{
 				RunID: id, Version: 2, Line: 3, Time: second.UpdatedAt, Cause: runtime.CauseStep, Handler: "charge", Attempt: 3,
 				Callback: 1, By: "ada", Failed: true, Digest: second.Digest, Took: time.Millisecond, Fuel: 2_000_000_000,
@@ -130,8 +133,12 @@ func goldenStore(t *testing.T) *Store {
 		Event: runtime.Event{LSN: 2, RunID: runtime.RunID{1, 2}, Version: 3, Workflow: "orders", ForeignID: "10248", State: runtime.Running, Status: "paid"},
 		Cause: "too large", At: time.Unix(1_800_000_000, 0).UTC(),
 	}
-	if err := s.ParkEvent(shard, &parked); err != nil {
-		t.Fatal(err)
+	emitted := parked
+	emitted.Event.Number, emitted.Event.Emit = 2, runtime.Emit{Type: "com.example.paid", Data: []byte("1")}
+	for _, p := range []*runtime.ParkedEvent{&parked, &emitted} {
+		if err := s.ParkEvent(shard, p); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := s.SetCursor(shard, "relay", 2); err != nil {
 		t.Fatal(err)
