@@ -1,13 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,7 +80,7 @@ func BenchmarkBacklog(b *testing.B) {
 			b.ReportMetric(float64(runs*perRun)/time.Since(began).Seconds(), "drained/s")
 			b.ReportMetric(float64(runs*perRun), "events")
 		})
-		b.ReportMetric(peak(b), "peak-MB")
+		b.ReportMetric(memoryMB(b, "VmHWM"), "peak-MB")
 	}
 }
 
@@ -168,33 +165,4 @@ func (s *checkingSink) Publish(_ context.Context, events []runtime.Event) (int, 
 		close(s.all)
 	}
 	return len(events), nil
-}
-
-// resetPeak has the kernel begin anew to note the most memory that is resident.
-func resetPeak(b *testing.B) {
-	b.Helper()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// peak returns the most memory of the process that was resident since the reset, in MB.
-func peak(b *testing.B) float64 {
-	b.Helper()
-	status, err := os.Open("/proc/self/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer status.Close()
-	for lines := bufio.NewScanner(status); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kb / 1000
-		}
-	}
-	b.Fatal("/proc/self/status has no VmHWM")
-	return 0
 }

@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +24,7 @@ func (c aheadClock) Now() time.Time { return time.Now().Add(c.ahead) }
 
 // BenchmarkWaitingRuns has runs wait on a timer of an hour, restarts until ready, and then restarts with a clock that is an hour
 // ahead, so that all timers are due at once: each fires once. One operation is all of it. MB-waiting is the process's anonymous
-// memory while they wait.
+// memory while they wait, peak-MB the most that was resident while they fire.
 func BenchmarkWaitingRuns(b *testing.B) {
 	for _, runs := range []int64{200_000, 1_000_000} {
 		b.Run(strconv.FormatInt(runs, 10), func(b *testing.B) { benchmarkWaitingRuns(b, runs) })
@@ -46,34 +44,23 @@ func benchmarkWaitingRuns(b *testing.B, waitingRuns int64) {
 			},
 		}))
 		live(b, dir, catalog, 0, func(e *runtime.Engine) { beginWaiting(b, e, waitingRuns) })
-		ready := live(b, dir, catalog, 0, func(*runtime.Engine) { b.ReportMetric(anonymousMB(b), "MB-waiting") })
+		ready := live(b, dir, catalog, 0, func(*runtime.Engine) {
+			debug.FreeOSMemory()
+			b.ReportMetric(memoryMB(b, "RssAnon"), "MB-waiting")
+		})
 		b.ReportMetric(ready.Seconds(), "s-to-ready")
 		live(b, dir, catalog, time.Hour+time.Minute, func(e *runtime.Engine) {
+			resetPeak(b)
 			began := time.Now()
 			awaitDone(b, e)
 			b.ReportMetric(float64(waitingRuns)/time.Since(began).Seconds(), "fired/s")
+			b.ReportMetric(memoryMB(b, "VmHWM"), "peak-MB")
 			checkDone(b, e, waitingRuns)
 		})
 		if fired.Load() != waitingRuns {
 			b.Fatalf("%d timeouts fired for %d runs", fired.Load(), waitingRuns)
 		}
 	}
-}
-
-// anonymousMB is the process's anonymous memory in MB, after a collection.
-func anonymousMB(b *testing.B) float64 {
-	b.Helper()
-	debug.FreeOSMemory()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0 // this system does not tell
-	}
-	_, rest, _ := strings.Cut(string(status), "RssAnon:")
-	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kb / 1000
 }
 
 // live runs an engine over the store in dir for as long as f takes, and returns how long it took to be ready.
