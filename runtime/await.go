@@ -29,8 +29,16 @@ type Awaited struct {
 // Await waits until a run is, or once was, where until says, or has ended elsewhere. It costs no polling. It returns
 // ErrNotFound for an unknown run, and ctx's error when that ends first.
 func (e *Engine) Await(ctx context.Context, id RunID, until Until) (Awaited, error) {
-	s := e.shardOf(id)
-	reached, err := s.await(ctx, id, until)
+	s, w := e.shardOf(id), newWaiter(until)
+	if err := s.watchStored(id, w); err != nil {
+		return Awaited{}, e.afterObserved(ctx, s, fmt.Errorf("runtime: await run %s: %w", id, err))
+	}
+	return e.await(ctx, s, id, w)
+}
+
+// await waits for what a waiter that watches the run is told.
+func (e *Engine) await(ctx context.Context, s *shard, id RunID, w *waiter) (Awaited, error) {
+	reached, err := s.await(ctx, id, w)
 	done := Awaited{Reached: reached}
 	if err == nil {
 		err = e.store.Record(id, &done.Record)
@@ -41,31 +49,29 @@ func (e *Engine) Await(ctx context.Context, id RunID, until Until) (Awaited, err
 	return done, e.observed(ctx, s)
 }
 
-// await waits until the wish is met (true) or never will be (false). It watches first and looks into the past afterwards, so
-// that nothing can happen in between unseen.
-func (s *shard) await(ctx context.Context, id RunID, until Until) (bool, error) {
-	w := &waiter{until: until, told: make(chan bool, 1)}
-	if err := s.watch(id, w); err != nil {
-		return false, err
-	}
-	defer s.unwatch(id, w)
+// await waits until the wish is met (true) or never will be (false). The waiter watches already and the past is looked into
+// afterwards, so that nothing can happen in between unseen.
+func (s *shard) await(ctx context.Context, id RunID, w *waiter) (bool, error) {
 	select {
 	case reached := <-w.told:
 		if reached {
 			return true, nil
 		}
-		return s.reachedBefore(id, until)
+		return s.reachedBefore(id, w.until)
 	default:
 	}
-	if reached, err := s.reachedBefore(id, until); reached || err != nil {
+	if reached, err := s.reachedBefore(id, w.until); reached || err != nil {
+		s.unwatch(id, w)
 		return reached, err
 	}
 	select {
 	case reached := <-w.told:
 		return reached, nil
 	case <-ctx.Done():
+		s.unwatch(id, w)
 		return false, ctx.Err()
 	case <-s.engine.failed:
+		s.unwatch(id, w)
 		return false, s.engine.Err()
 	}
 }
@@ -78,24 +84,33 @@ func (e *Engine) afterObserved(ctx context.Context, s *shard, err error) error {
 	return err
 }
 
-// waiter is one call of Await. It is told once, under the shard's lock, whether its wish was met.
+// waiter is one call of Await. It is told once, under the shard's lock, whether its wish was met, and watches no more then.
 type waiter struct {
 	until Until
 	told  chan bool // buffered: telling never blocks
 }
 
-// watch has the waiter told: at once, when the wish is met or the run has ended, else by the batch that brings either about.
-func (s *shard) watch(id RunID, w *waiter) error {
+func newWaiter(until Until) *waiter { return &waiter{until: until, told: make(chan bool, 1)} }
+
+// watchStored has the waiter watch a run from how the store has it.
+func (s *shard) watchStored(id RunID, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rec Record
 	if err := s.engine.store.Record(id, &rec); err != nil {
 		return err
 	}
-	s.waiters[id] = append(s.waiters[id], w)
-	s.waiting++
-	s.tell(&rec)
+	s.watch(&rec, w)
 	return nil
+}
+
+// watch has the waiter told: at once, when the run as it is now meets the wish or has ended, else by the batch that brings either
+// about.
+// REQUIRES: s.mu
+func (s *shard) watch(now *Record, w *waiter) {
+	s.waiters[now.RunID] = append(s.waiters[now.RunID], w)
+	s.waiting++
+	s.tell(now)
 }
 
 // reachedBefore looks the wish up in the history.
@@ -124,6 +139,7 @@ func (s *shard) reachedBefore(id RunID, until Until) (bool, error) {
 	}
 }
 
+// unwatch lets a waiter go that has not been told.
 func (s *shard) unwatch(id RunID, w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,7 @@ func (e *Engine) deliverTrigger(t *Task, trace TraceContext, line *HistoryEntry)
 	target, done, err := e.trigger(&Trigger{
 		Workflow: t.Intent.Workflow, ForeignID: t.Intent.ForeignID, Object: t.Intent.Object, StartAt: t.Intent.StartAt,
 		IdempotencyKey: key, Trace: trace, cause: CauseIntent, by: by,
-	})
+	}, nil)
 	var busy *InProgressError
 	switch {
 	case err == nil:

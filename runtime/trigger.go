@@ -44,7 +44,7 @@ type Triggered struct {
 // It returns *InvalidError, *UnknownWorkflowError, *UnknownStatusError, *InProgressError, *KeyReusedError, *DiskError, ErrStopping,
 // ErrStoreFailed or ctx's error. In the last two cases the run may or may not have begun: repeat under the same idempotency key.
 func (e *Engine) Trigger(ctx context.Context, t Trigger) (Triggered, error) {
-	s, done, err := e.trigger(&t)
+	s, done, err := e.trigger(&t, nil)
 	if s == nil {
 		return Triggered{}, err
 	}
@@ -56,19 +56,20 @@ func (e *Engine) Trigger(ctx context.Context, t Trigger) (Triggered, error) {
 
 // TriggerAndAwait begins a run and waits as Await does, at the price of one wait for durability instead of two.
 func (e *Engine) TriggerAndAwait(ctx context.Context, t Trigger, until Until) (Awaited, error) {
-	s, done, err := e.trigger(&t)
+	w := newWaiter(until)
+	s, done, err := e.trigger(&t, w)
 	if s == nil {
 		return Awaited{}, err
 	}
 	if err != nil {
 		return Awaited{}, errors.Join(err, e.observed(ctx, s))
 	}
-	return e.Await(ctx, done.Record.RunID, until)
+	return e.await(ctx, s, done.Record.RunID, w)
 }
 
-// trigger decides under the writer of the shard. Its answer and its refusal may leave only after the shard it returns is
-// durable; a nil shard means that nothing was observed.
-func (e *Engine) trigger(t *Trigger) (*shard, Triggered, error) {
+// trigger decides under the writer of the shard, and has w, unless it is nil, watch the run from then on. Its answer and its refusal
+// may leave only after the shard it returns is durable; a nil shard means that nothing was observed.
+func (e *Engine) trigger(t *Trigger, w *waiter) (*shard, Triggered, error) {
 	if err := errors.Join(e.accepting(), e.DiskLow(DiskHigh)); err != nil {
 		return nil, Triggered{}, err
 	}
@@ -83,6 +84,9 @@ func (e *Engine) trigger(t *Trigger) (*shard, Triggered, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	done, err := s.trigger(t, nil)
+	if err == nil && w != nil {
+		s.watch(&done.Record, w)
+	}
 	return s, done, err
 }
 
