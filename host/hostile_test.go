@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wfrt/wfrt/host/internal/rewrite"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -331,44 +330,6 @@ func TestAnUnchangedObjectIsNoChange(t *testing.T) {
 	}
 	if out := r.invoke("door", "closed", `{"n":1}`); !out.Changed || string(out.Object) != `{"n":0}` {
 		t.Errorf("outcome %+v; want the change", out)
-	}
-}
-
-// TestEveryHostFunctionSurvivesBadArguments calls everything that can be imported with the most awkward numbers there are.
-func TestEveryHostFunctionSurvivesBadArguments(t *testing.T) {
-	arguments := []int64{-1, 0, 1, 1<<31 - 1, -1 << 31, 1<<18 - 1, 70}
-	for from, functions := range hostFunctions() {
-		if from == rewrite.HostModule {
-			continue // no guest can call it
-		}
-		for at := range functions {
-			f := &functions[at]
-			t.Run(from+"."+f.name, func(t *testing.T) {
-				t.Parallel()
-				for _, argument := range arguments {
-					body := code()
-					for _, letter := range f.parameters {
-						if letter == 'I' {
-							body = append(body, i64(argument)...)
-						} else {
-							body = append(body, i32(int32(argument))...)
-						}
-					}
-					body = append(body, call_(3)...)
-					if f.results != "" {
-						body = append(body, drop...)
-					}
-					g := guest{imports: append(abiImports[:3:3], from+"."+f.name), manifest: door, invoke: append(body, i32(3)...)}
-					r := serveGuest(t, g, func(o *Options) { o.Clock = newLeapClock() })
-					out := r.invoke("door", "closed", `{}`)
-					if out.Kind == runtime.OutcomeError {
-						wantPieces(t, out.Reason, "the plugin was stopped: ")
-					} else if out.Kind != runtime.OutcomeSkip {
-						t.Errorf("arguments %d: outcome %+v", argument, out)
-					}
-				}
-			})
-		}
 	}
 }
 
