@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wfrt/wfrt/host"
+	"github.com/wfrt/wfrt/internal/race"
 	"github.com/wfrt/wfrt/pebblestore"
 	"github.com/wfrt/wfrt/runtime"
 )
@@ -340,7 +341,7 @@ func TestHotSwap(t *testing.T) {
 				t.Errorf("%d instances are left when the host is closed", n)
 			}
 			after := footprintOf(t)
-			if after.code > before.code+codeSlack || after.mappings-before.mappings > swaps/2+20 && !raceDetector {
+			if after.code > before.code+codeSlack || after.mappings-before.mappings > swaps/2+20 && !race.Detector {
 				t.Errorf("before %d swaps: %v; after: %v", swaps, before, after)
 			}
 			t.Logf("%d runs, %d swaps in %v; ended on %v; before %v; one module %v; half %v; all %v; closed %v",
