@@ -2,7 +2,9 @@ package runtimetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -154,4 +156,82 @@ func testEndedTimers(s *storeTest) {
 			s.Fatalf("a run that is %s has timers %v, next %v", end, timers, next)
 		}
 	}
+}
+
+// testCounts compares the counts, and the queues that they are of, with a plain count over the records, while runs begin, move
+// and end.
+func testCounts(s *storeTest) {
+	digests := []runtime.Digest{{}, {1}, {1, 31: 1}}
+	var records []*runtime.Record
+	check := func() {
+		s.Helper()
+		inUse := map[runtime.Queue]bool{}
+		for _, r := range records {
+			if r.State.Active() {
+				inUse[runtime.Queue{Workflow: r.Workflow, Status: r.Status}] = true
+			}
+		}
+		queues, err := s.ActiveQueues()
+		s.must(err)
+		if want := slices.SortedFunc(maps.Keys(inUse), runtime.Queue.Compare); !slices.Equal(queues, want) {
+			s.Fatalf("active runs are in %v, want %v", queues, want)
+		}
+		for _, workflow := range []string{"orders", "order"} {
+			for _, status := range []string{"", "created", "paid", "pai"} {
+				want := 0
+				for _, r := range records {
+					if r.Workflow == workflow && (status == "" || r.Status == status) && r.State.Active() {
+						want++
+					}
+				}
+				for _, limit := range []int{1, 3, 1000} {
+					got, err := s.ActiveRuns(runtime.Queue{Workflow: workflow, Status: status}, limit)
+					s.must(err)
+					if got != min(want, limit) {
+						s.Fatalf("%d active runs of %s in %q, want %d, at most %d", got, workflow, status, want, limit)
+					}
+				}
+			}
+			for _, d := range append(digests[1:], runtime.Digest{2}) {
+				want := 0
+				for _, r := range records {
+					if r.Workflow == workflow && r.Pinned == d && r.State.Active() {
+						want++
+					}
+				}
+				for _, limit := range []int{1, 1000} {
+					got, err := s.PinnedRuns(workflow, d, limit)
+					s.must(err)
+					if got != min(want, limit) {
+						s.Fatalf("%d runs of %s pinned to %s, want %d, at most %d", got, workflow, d, want, limit)
+					}
+				}
+			}
+		}
+	}
+	check()
+	for i := range 40 {
+		r := s.newRun([]string{"orders", "order"}[i%2], strconv.Itoa(i), []string{"created", "paid"}[i/2%2])
+		r.Pinned = digests[i%3]
+		s.apply(s.shard(r), &runtime.Batch{Next: r, History: entryOf(r)})
+		records = append(records, r)
+	}
+	check()
+	for i, r := range records {
+		records[i] = s.change(r, func(next *runtime.Record) {
+			next.State = []runtime.RunState{runtime.Running, runtime.Paused, runtime.Cancelled, runtime.Completed}[i%4]
+			next.Status = "paid"
+		})
+	}
+	check()
+	for i, r := range records {
+		switch {
+		case r.State == runtime.Completed && i%3 > 0:
+			records[i] = s.change(r, func(next *runtime.Record) { next.State = runtime.RequestedDataDeleted })
+		case i%5 == 0:
+			s.apply(s.shard(r), &runtime.Batch{Prev: r, Remove: true})
+			records[i] = &runtime.Record{}
+		}
+	}
+	check()
 }
