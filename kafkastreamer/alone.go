@@ -65,7 +65,7 @@ func (s *Streamer) publishAlone(ctx context.Context, events []runtime.Event) (in
 			case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
 				return s.stop(i, &runtime.RefusedError{Cause: fmt.Errorf("%s, %d bytes: %w", s.place(r.Topic, r.Partition), size(&r), err)})
 			default:
-				return s.stop(i, s.reach.explain(fmt.Errorf("%s: %w", s.place(r.Topic, r.Partition), err)))
+				return s.stop(i, s.reach.explain(fmt.Errorf("%s: %w", s.place(r.Topic, r.Partition), mayNot(err, toWrite))))
 			}
 		}
 	}

@@ -5,9 +5,11 @@ package kafkastreamer_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,13 +160,13 @@ func TestApacheKafkaForbids(t *testing.T) {
 	in := kafkastreamer.SourceOptions{Connection: conn, Group: "wfrt", Topics: []string{"may.in"}}
 
 	// Nothing is allowed; then to see the topics; to write them; and to make them.
-	wantPublished(t, s, notice("orders", 1), "topic may.orders", "TOPIC_AUTHORIZATION_FAILED")
-	wantReceived(t, in, g.SASL, "topic may.in", "TOPIC_AUTHORIZATION_FAILED")
+	wantPublished(t, s, notice("orders", 1), g.SASL, "topic may.orders", "needs Write and Describe", "TOPIC_AUTHORIZATION_FAILED")
+	wantReceived(t, in, g.SASL, "topic may.in", "needs Read and Describe", "TOPIC_AUTHORIZATION_FAILED")
 	g.Allow(t, "may.", kadm.OpDescribe)
 	notYet(t, s, notice("orders", 1), "CLUSTER_AUTHORIZATION_FAILED")
-	wantPublished(t, s, notice("orders", 1), "topic may.orders: our user may write to no topic", "CLUSTER_AUTHORIZATION_FAILED")
-	wantReceived(t, in, g.SASL, "topic may.in, partition 0", "TOPIC_AUTHORIZATION_FAILED")
-	wantPublished(t, s, notice("invoices", 1), "topic may.invoices is not there and may not be made", "AUTHORIZATION_FAILED")
+	wantPublished(t, s, notice("orders", 1), g.SASL, "topic may.orders: our user may write to no topic", "CLUSTER_AUTHORIZATION_FAILED")
+	wantReceived(t, in, g.SASL, "topic may.in, partition 0", "needs Read and Describe", "TOPIC_AUTHORIZATION_FAILED")
+	wantPublished(t, s, notice("invoices", 1), g.SASL, "topic may.invoices is not there and may not be made", "AUTHORIZATION_FAILED")
 	g.Allow(t, "may.", kadm.OpWrite)
 	wantPublished(t, s, notice("orders", 1))
 	g.Allow(t, "may.", kadm.OpCreate)
@@ -172,7 +174,7 @@ func TestApacheKafkaForbids(t *testing.T) {
 
 	g.Forbid(t, "may.")
 	g.Allow(t, "may.", kadm.OpDescribe)
-	wantPublished(t, s, notice("orders", 2), "topic may.orders, partition 0, broker "+g.SASL, "TOPIC_AUTHORIZATION_FAILED")
+	wantPublished(t, s, notice("orders", 2), "topic may.orders, partition 0, broker "+g.SASL, "needs Write and Describe", "TOPIC_AUTHORIZATION_FAILED")
 	g.Allow(t, "may.", kadm.OpWrite, kadm.OpRead)
 	wantPublished(t, s, notice("orders", 2))
 	produced := &kgo.Record{Topic: "may.in", Value: []byte("{}")}
@@ -193,6 +195,98 @@ func notYet(t *testing.T, s *kafkastreamer.Streamer, e runtime.Event, reason str
 	for err := error(nil); err == nil || !strings.Contains(err.Error(), reason); {
 		if _, err = s.Publish(t.Context(), []runtime.Event{e}); err == nil {
 			t.Fatal("it was published")
+		}
+	}
+}
+
+// A password that is changed at the broker while we are connected ends what it let in: the error says so, events wait, and all goes on
+// when the password's file is mended, without a restart.
+func TestApacheKafkaTakesAnotherPassword(t *testing.T) {
+	g := kafkatest.RunGuarded(t)
+	g.Allow(t, "other.", kadm.OpAll)
+	if _, err := g.Admin.CreateTopic(t.Context(), 1, 1, nil, "other.in"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	mend := func(password string) {
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mend(kafkatest.GuardedPassword)
+	conn := kafkastreamer.Connection{
+		Brokers: []string{g.SASL},
+		SASL:    kafkastreamer.SASL{Mechanism: "scram-sha-256", User: kafkatest.GuardedUser, PasswordFile: file},
+	}
+	s := open(t, kafkastreamer.Options{Connection: conn, Prefix: "other."})
+	wantPublished(t, s, notice("orders", 1))
+	source, err := kafkastreamer.OpenSource(kafkastreamer.SourceOptions{Connection: conn, Group: "wfrt", Topics: []string{"other.in"}})(nobody{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(g.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	received := func() ([]runtime.Message, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		return source.Receive(ctx)
+	}
+	arrives := func(value string) {
+		t.Helper()
+		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "other.in", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			switch messages, err := received(); {
+			case errors.Is(err, context.DeadlineExceeded):
+				t.Fatalf("%q did not arrive", value)
+			case slices.ContainsFunc(messages, func(m runtime.Message) bool { return string(m.Value) == value }):
+				return // earlier ones come again: nothing is committed
+			}
+		}
+	}
+	arrives("before")
+
+	g.Password(t, "another")
+	refused := []string{"broker " + g.SASL, "authentication of user ada (SASL SCRAM-SHA-256) failed; kafka.sasl.* says who we are", "SASL_AUTHENTICATION_FAILED"}
+	for err = nil; err == nil; { // until the session that the old one has opened ends
+		_, err = received()
+	}
+	wantError(t, "receive", err, refused)
+	for err = nil; err == nil; {
+		err = s.Check(t.Context())
+	}
+	wantError(t, "check", err, refused)
+	type answer struct {
+		n   int
+		err error
+	}
+	published := make(chan answer, 1)
+	go func() {
+		for {
+			n, err := s.Publish(t.Context(), []runtime.Event{notice("orders", 2)})
+			if n == 1 || t.Context().Err() != nil {
+				published <- answer{n, err}
+				return
+			}
+		}
+	}()
+	for s.Fault() == nil {
+		_ = s.Check(t.Context())
+	}
+	wantError(t, "fault", s.Fault(), refused)
+	mend("another")
+	if a := <-published; a.n != 1 || a.err != nil {
+		t.Errorf("published %d: %v", a.n, a.err)
+	}
+	arrives("after")
+	for s.Fault() != nil { // that of an attempt with the old password may have come last
+		if err := s.Check(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

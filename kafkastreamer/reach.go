@@ -28,9 +28,17 @@ type reach struct {
 	addresses map[int32]string // of brokers, by their IDs
 	broker    string           // the address that was tried last
 	err       error            // why it was not reached; nil: it was
+	failed    time.Time        // when that was
 }
 
-var _ kgo.HookBrokerConnect = (*reach)(nil)
+// faultFades is how long after the last connection that failed an answer on one that stands means that all is well: for what is waited
+// for the client tries more often than that.
+const faultFades = 5 * time.Second
+
+var (
+	_ kgo.HookBrokerConnect = (*reach)(nil)
+	_ kgo.HookBrokerRead    = (*reach)(nil)
+)
 
 // OnBrokerConnect implements kgo.HookBrokerConnect. The error may be of TLS or SASL too.
 func (r *reach) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
@@ -39,11 +47,20 @@ func (r *reach) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Con
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err, r.broker = err, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+	r.err, r.broker, r.failed = err, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), time.Now()
 	if r.addresses == nil {
 		r.addresses = map[int32]string{}
 	}
 	r.addresses[b.NodeID] = r.broker
+}
+
+// OnBrokerRead implements kgo.HookBrokerRead.
+func (r *reach) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && r.err != nil && time.Since(r.failed) > faultFades {
+		r.err = nil
+	}
 }
 
 // address returns that of a broker we have connected to, or tried to; else "".
@@ -53,7 +70,7 @@ func (r *reach) address(node int32) string {
 	return r.addresses[node]
 }
 
-// fault returns why the broker that was tried last was not reached; nil when it was.
+// fault returns why the broker that was tried last was not reached; nil when it was, or when answers have come long enough since.
 func (r *reach) fault() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,6 +86,7 @@ func (r *reach) plainly(err error) error {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var eof *kgo.ErrFirstReadEOF
+	var dial *net.OpError
 	switch text := err.Error(); {
 	case errors.As(err, &authority):
 		return fmt.Errorf("its certificate is of an authority that is not trusted; kafka.tls.ca_file names those that are: %w", err)
@@ -81,25 +99,45 @@ func (r *reach) plainly(err error) error {
 	case errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return fmt.Errorf("authentication of %s failed: it does not take that mechanism there: %w", r.who, err)
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		return fmt.Errorf("authentication of %s failed: %w", r.who, err)
+		return fmt.Errorf("authentication of %s failed; kafka.sasl.* says who we are: %w", r.who, err)
 	case strings.Contains(text, "in oauth response"): // the broker has said why; the library does not tell
 		return fmt.Errorf("authentication of %s failed: the broker refuses it: %w", r.who, err)
 	case r.who != "" && errors.Is(err, io.EOF) && !errors.As(err, &eof):
 		return fmt.Errorf("authentication of %s failed: it closed the connection: %w", r.who, err)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("nobody answers there; kafka.brokers names those to begin with, their advertised.listeners all others: %w", err)
 	default:
 		return err
 	}
 }
+
+// mayNot adds to an error of permissions what our user lacks: "Write and Describe". Any other error it leaves as it is.
+func mayNot(err error, lacks string) error {
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("our user needs %s on it: %w", lacks, err)
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return fmt.Errorf("our user needs Read on the group: %w", err)
+	default:
+		return err
+	}
+}
+
+// What our user needs on topics.
+const (
+	toWrite = "Write and Describe"
+	toRead  = "Read and Describe"
+)
 
 // explain adds to an error why the broker that was tried last was not reached: what was waited for in vain does not say. An error that
 // says only that is left out.
 func (r *reach) explain(err error) error {
 	fault := r.fault()
 	var eof *kgo.ErrFirstReadEOF
-	if fault == nil && errors.As(err, &eof) {
+	if fault == nil && (errors.As(err, &eof) || errors.Is(err, kerr.SaslAuthenticationFailed)) { // on a connection that stood
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return fmt.Errorf("broker %s: %w", r.broker, err)
+		return fmt.Errorf("broker %s: %w", r.broker, r.plainly(err))
 	}
 	if fault == nil || strings.Contains(err.Error(), fault.Error()) {
 		return err

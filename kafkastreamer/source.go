@@ -177,7 +177,7 @@ func (s *source) find(ctx context.Context) error {
 		var refused *kadm.AuthError
 		switch {
 		case errors.As(err, &refused):
-			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, err)
+			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, mayNot(err, toRead))
 		case err != nil:
 			return s.unreached(err)
 		case topics[name].Err != nil:
@@ -200,9 +200,10 @@ func (s *source) fault(fetches kgo.Fetches) error {
 		switch {
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		case errors.As(err, &group):
-			all = append(all, fmt.Errorf("kafka at %s: group %s: %w", s.reach.seeds, s.opt.Group, group.Err))
+			err := s.reach.explain(fmt.Errorf("group %s: %w", s.opt.Group, mayNot(group.Err, toRead)))
+			all = append(all, fmt.Errorf("kafka at %s: %w", s.reach.seeds, err))
 		default:
-			all = append(all, fmt.Errorf("kafka at %s: topic %s, partition %d: %w", s.reach.seeds, topic, partition, err))
+			all = append(all, fmt.Errorf("kafka at %s: topic %s, partition %d: %w", s.reach.seeds, topic, partition, mayNot(err, toRead)))
 		}
 	})
 	return errors.Join(all...)

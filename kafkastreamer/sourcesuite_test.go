@@ -95,7 +95,7 @@ func TestSourceFaults(t *testing.T) {
 		topic      string
 		want       []string
 	}{
-		"wrong address":  {kafkastreamer.Connection{Brokers: []string{"127.0.0.1:1"}}, "northwind.orders", []string{"127.0.0.1:1", "connection refused"}},
+		"wrong address":  {kafkastreamer.Connection{Brokers: []string{"127.0.0.1:1"}}, "northwind.orders", []string{"127.0.0.1:1", "nobody answers there; kafka.brokers", "connection refused"}},
 		"no such topic":  {kafkastreamer.Connection{Brokers: open.ListenAddrs()}, "nowhere", []string{open.ListenAddrs()[0], "topic nowhere", "UNKNOWN_TOPIC"}},
 		"wrong password": {kafkastreamer.Connection{Brokers: guarded.ListenAddrs(), SASL: kafkastreamer.SASL{Mechanism: "plain", User: "ada", Password: "wrong"}}, "northwind.orders", []string{guarded.ListenAddrs()[0], "authentication of user ada (SASL PLAIN) failed"}},
 	} {

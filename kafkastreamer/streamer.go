@@ -212,23 +212,27 @@ func (s *Streamer) failed(ctx context.Context, events []runtime.Event, n int, p 
 		}
 		s.client.PurgeTopicsFromProducing(topic)
 	}
-	return s.stop(n, s.reach.explain(fmt.Errorf("%s: %w", s.place(topic, partition), err)))
+	return s.stop(n, s.reach.explain(fmt.Errorf("%s: %w", s.place(topic, partition), mayNot(err, toWrite))))
 }
 
 func (s *Streamer) stop(n int, err error) (int, error) {
 	return n, fmt.Errorf("kafkastreamer: publish: %w", err)
 }
 
-// place names a partition and the broker that leads it, as far as they are known.
+// place names a partition and the broker that leads it, as far as they are known; else the topic and the cluster.
 func (s *Streamer) place(topic string, partition int32) string {
-	text := "topic " + topic
 	leader, _, err := s.client.PartitionLeader(topic, partition)
 	if err != nil || leader < 0 {
-		return text
+		return s.somewhere(topic)
 	}
-	text += fmt.Sprintf(", partition %d", partition)
+	text := fmt.Sprintf("topic %s, partition %d", topic, partition)
 	if addr := s.reach.address(leader); addr != "" {
 		text += ", broker " + addr
 	}
 	return text
+}
+
+// somewhere names a topic and the cluster.
+func (s *Streamer) somewhere(topic string) string {
+	return "kafka at " + s.reach.seeds + ": topic " + topic
 }

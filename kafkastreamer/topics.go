@@ -163,16 +163,16 @@ func (s *Streamer) ensure(ctx context.Context, t *topic) error {
 	switch {
 	case err == nil:
 	case !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return s.reach.explain(fmt.Errorf("topic %s: %w", t.name, err))
+		return s.reach.explain(fmt.Errorf("%s: %w", s.somewhere(t.name), mayNot(err, toWrite)))
 	case s.opt.NoTopicCreation:
-		return fmt.Errorf("topic %s is not there, and kafka.topic_create is false: create it", t.name)
+		return fmt.Errorf("%s is not there, and kafka.topic_create is false: create it", s.somewhere(t.name))
 	default:
 		if err := s.create(ctx, admin, t.name); err != nil {
 			return err
 		}
 	}
 	if err := mayProduce(ctx, s.client); err != nil {
-		return s.reach.explain(fmt.Errorf("topic %s: %w", t.name, err))
+		return s.reach.explain(fmt.Errorf("%s: %w", s.somewhere(t.name), err))
 	}
 	s.limit(ctx, admin, t)
 	t.ready.Store(true)
@@ -188,7 +188,7 @@ func mayProduce(ctx context.Context, client *kgo.Client) error {
 	}
 	err = kerr.ErrorForCode(answer.ErrorCode)
 	if errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		return fmt.Errorf("our user may write to no topic: allow it: %w", err)
+		return fmt.Errorf("our user may write to no topic; it needs %s on it: %w", toWrite, err)
 	}
 	return err
 }
@@ -206,14 +206,14 @@ func (s *Streamer) create(ctx context.Context, admin *kadm.Client, name string) 
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return nil
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return fmt.Errorf("topic %s is not there and may not be made: create it, or allow our user to: %w", name, err)
+		return fmt.Errorf("%s is not there and may not be made: create it, or allow our user Create: %w", s.somewhere(name), err)
 	default:
 		text := ""
 		if made.ErrMessage != "" {
 			text = " (" + made.ErrMessage + ")"
 		}
-		return s.reach.explain(fmt.Errorf("topic %s is not there and cannot be made with %s partitions and replication %s: %w%s",
-			name, orDefault(s.opt.Partitions), orDefault(s.opt.Replication), err, text))
+		return s.reach.explain(fmt.Errorf("%s is not there and cannot be made with %s partitions and replication %s: %w%s",
+			s.somewhere(name), orDefault(s.opt.Partitions), orDefault(s.opt.Replication), err, text))
 	}
 }
 

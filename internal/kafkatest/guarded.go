@@ -41,6 +41,9 @@ const (
 	GuardedPassword = "right"
 )
 
+// sessionMillis is how long a session of SASL lasts: then who has opened it says once more who they are (KIP-368).
+const sessionMillis = 4000
+
 // RunGuarded returns a guarded node that has started and is killed when the test has ended.
 func RunGuarded(t testing.TB) *Guarded {
 	t.Helper()
@@ -56,7 +59,8 @@ super.users=User:ANONYMOUS
 ssl.keystore.type=PEM
 ssl.keystore.location=%s
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
-`, filepath.Join(dir, "node.pem"))
+connections.max.reauth.ms=%d
+`, filepath.Join(dir, "node.pem"), sessionMillis)
 	for _, listener := range []string{"sasl", "sasltls"} {
 		for mechanism, module := range map[string]string{
 			"plain":         fmt.Sprintf("org.apache.kafka.common.security.plain.PlainLoginModule required user_%s=%q;", GuardedUser, GuardedPassword),
@@ -78,8 +82,15 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 	}
 	t.Cleanup(client.Close)
 	g.Admin = kadm.NewClient(client)
+	g.Password(t, GuardedPassword)
+	return g
+}
+
+// Password gives the user another password for SCRAM. Sessions that were opened with the one before end after sessionMillis at most.
+func (g *Guarded) Password(t testing.TB, password string) {
+	t.Helper()
 	for _, mechanism := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} { // one request may name a user only once
-		user := kadm.UpsertSCRAM{User: GuardedUser, Mechanism: mechanism, Iterations: 4096, Password: GuardedPassword}
+		user := kadm.UpsertSCRAM{User: GuardedUser, Mechanism: mechanism, Iterations: 4096, Password: password}
 		altered, err := g.Admin.AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{user})
 		if err == nil {
 			err = altered.Error()
@@ -88,7 +99,6 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 			t.Fatal(err)
 		}
 	}
-	return g
 }
 
 // Allow lets the user do things with all topics whose name begins so, and with all groups.
