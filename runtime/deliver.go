@@ -217,7 +217,7 @@ func (c *connector) park(p *partition, it *item, attempts uint32, cause error) b
 		return false // the engine stops
 	}
 	c.counts.parked.Add(1)
-	e.opt.Logger.Error("a message is parked: nothing could be made of it", "connector", c.Name, "topic", m.Topic,
+	e.opt.Logger.Error("a message is parked: see `wfrt connectors parked`", "connector", c.Name, "topic", m.Topic,
 		"partition", m.Partition, "offset", m.Offset, "attempts", attempts, "error", cause)
 	return true
 }

@@ -42,7 +42,7 @@ func (a *app) newConnectorsList() *cobra.Command {
 			for i := range list.Connectors {
 				c := &list.Connectors[i]
 				t.row(c.Name, strings.Join(c.Topics, ","), strconv.Itoa(len(c.Partitions)), lagOf(c), count(c.Received), count(c.Triggered),
-					count(c.Called), count(c.Skipped), count(c.Parked), shortened(c.Fault))
+					count(c.Called), count(c.Skipped), count(c.Parked), c.Fault)
 			}
 			return t.flush()
 		},
@@ -87,7 +87,7 @@ func (a *app) newConnectorsParked() *cobra.Command {
 			for i := range all {
 				m := &all[i]
 				t.row(m.Topic, strconv.Itoa(int(m.Partition)), strconv.FormatInt(m.Offset, 10), shortened(m.Key), clock(m.ParkedAt),
-					strconv.Itoa(int(m.Attempts)), shortened(m.Cause))
+					strconv.Itoa(int(m.Attempts)), m.Cause)
 			}
 			return t.flush()
 		},

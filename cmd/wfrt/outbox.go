@@ -59,7 +59,7 @@ func (a *app) newOutboxParked() *cobra.Command {
 			t := newTable(a.out, "EVENT", "WORKFLOW", "FOREIGN ID", "STATUS", "PARKED", "CAUSE")
 			for i := range list.Parked {
 				p := &list.Parked[i]
-				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), shortened(p.Cause))
+				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), p.Cause)
 			}
 			return t.flush()
 		},
