@@ -16,11 +16,8 @@ const late = time.Minute
 // triggers once. A slot that fails is kept and tried again.
 func (s *shard) doSchedule(t *Task) error {
 	e := s.engine
-	sched, err := e.store.Schedule(t.Workflow, t.Name)
-	if errors.Is(err, ErrNotFound) || err == nil && (sched.Paused || !sched.Next.Equal(t.Slot)) {
-		return s.put(&Batch{DropTask: t}) // it was removed, paused or changed meanwhile
-	}
-	if err != nil {
+	sched, void, err := s.slotOf(t)
+	if err != nil || void {
 		return err
 	}
 	w := e.Catalog().Workflow(t.Workflow)
@@ -29,7 +26,7 @@ func (s *shard) doSchedule(t *Task) error {
 	}
 	slot := sched.due(e.now())
 	if slot.IsZero() {
-		return s.endSlot(t, &sched, t.Slot, "skipped: the slot was missed", nil)
+		return s.endSlot(t, &sched, t.Slot, "skipped: the slot was missed")
 	}
 	trigger := Trigger{
 		Workflow: sched.Workflow, ForeignID: sched.foreignID(), Object: sched.Object, StartAt: sched.StartAt,
@@ -43,7 +40,7 @@ func (s *shard) doSchedule(t *Task) error {
 		}
 		switch {
 		case out.Kind == OutcomeSkip:
-			return s.endSlot(t, &sched, slot, "skipped: the filter said so", nil)
+			return s.endSlot(t, &sched, slot, "skipped: the filter said so")
 		case out.Kind != OutcomeDone:
 			return s.failSlot(t, &sched, errors.New(out.Reason), h.Retry.Wait(t.Attempt, e.share()))
 		case out.Changed:
@@ -51,6 +48,18 @@ func (s *shard) doSchedule(t *Task) error {
 		}
 	}
 	return s.triggerSlot(t, &sched, slot, &trigger)
+}
+
+// slotOf returns the schedule of a slot's task, or drops the task when it is void: the schedule was paused, changed or removed. Both
+// under the writer: a resume between them would make the same task again.
+func (s *shard) slotOf(t *Task) (sched Schedule, void bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sched, err = s.engine.store.Schedule(t.Workflow, t.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && (sched.Paused || !sched.Next.Equal(t.Slot)) {
+		return sched, true, s.commit(&Batch{DropTask: t})
+	}
+	return sched, false, err
 }
 
 // due returns the slot to trigger of those that are due at now, by the catch-up policy; zero for none.
@@ -89,7 +98,7 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 	case err == nil:
 		return nil
 	case errors.As(err, &busy):
-		return s.endSlot(t, sched, slot, "skipped: "+err.Error(), nil)
+		return s.endSlot(t, sched, slot, "skipped: "+err.Error())
 	case e.Err() != nil:
 		return e.Err()
 	default:
@@ -101,6 +110,9 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 func (s *shard) beginSlot(t *Task, sched *Schedule, slot time.Time, trigger *Trigger) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if stands, err := s.stands(sched); err != nil || !stands {
+		return err
+	}
 	_, err := s.trigger(trigger, func(id RunID, b *Batch) {
 		b.DropTask, b.PrevSchedule = t, sched
 		b.NextSchedule = sched.after(slot, s.engine.now(), "triggered")
@@ -112,6 +124,27 @@ func (s *shard) beginSlot(t *Task, sched *Schedule, slot time.Time, trigger *Tri
 		return s.holdSlot(t, sched, busy)
 	}
 	return err
+}
+
+// stands reports whether the schedule is still as it was read. Since then its filter may have been asked, for long; if it was paused,
+// changed or removed meanwhile nothing is to become of the slot, and its task finds that when it is looked at again.
+// REQUIRES: s.mu
+func (s *shard) stands(sched *Schedule) (bool, error) {
+	now, err := s.engine.store.Schedule(sched.Workflow, sched.Name)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && now.Paused == sched.Paused && now.Since.Equal(sched.Since), err
+}
+
+// putSlot commits what became of a slot, unless the schedule no longer stands.
+func (s *shard) putSlot(sched *Schedule, b *Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stands, err := s.stands(sched); err != nil || !stands {
+		return err
+	}
+	return s.commit(b)
 }
 
 // holdSlot keeps a slot until the run that is in its way has ended, and writes once that it waits.
@@ -163,10 +196,10 @@ func appendSlot(tasks []Task, s *Schedule) []Task {
 }
 
 // endSlot records what became of a slot and plans the next.
-func (s *shard) endSlot(t *Task, sched *Schedule, slot time.Time, result string, add []Task) error {
+func (s *shard) endSlot(t *Task, sched *Schedule, slot time.Time, result string) error {
 	b := &Batch{DropTask: t, PrevSchedule: sched, NextSchedule: sched.after(slot, s.engine.now(), result)}
-	b.AddTasks = appendSlot(add, b.NextSchedule)
-	return s.put(b)
+	b.AddTasks = appendSlot(nil, b.NextSchedule)
+	return s.putSlot(sched, b)
 }
 
 // failSlot records why a slot could not be done, and keeps it for another attempt.
@@ -176,7 +209,7 @@ func (s *shard) failSlot(t *Task, sched *Schedule, cause error, wait time.Durati
 	again := *t
 	again.Attempt++
 	again.Due = s.engine.now().Add(wait)
-	return s.put(&Batch{DropTask: t, AddTasks: []Task{again}, PrevSchedule: sched, NextSchedule: &next})
+	return s.putSlot(sched, &Batch{DropTask: t, AddTasks: []Task{again}, PrevSchedule: sched, NextSchedule: &next})
 }
 
 func (w *Workflow) filter(schedule string) *Handler {
@@ -378,6 +411,9 @@ func (e *Engine) syncSchedule(spec ScheduleSpec) error {
 	}
 	_, err = e.changeSchedule(e.ctx, &spec, func(old *Schedule) (*Schedule, error) {
 		next := e.newSchedule(spec, true)
+		if moved {
+			old = &known
+		}
 		if old != nil {
 			next.Paused = old.Paused
 			next.LastSlot, next.LastRun, next.LastResult, next.LastAt = old.LastSlot, old.LastRun, old.LastResult, old.LastAt
