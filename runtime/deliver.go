@@ -27,9 +27,13 @@ func (c *connector) do(p *partition, it *item) bool {
 	e, m := c.engine, &it.message
 	began, attempt, held := e.now(), uint32(1), uint32(0)
 	for {
-		// At the high mark no runs begin; the window bounds what is received meanwhile.
-		if !e.disk.spaced(p.draining) && !c.worthWaiting(p, m.Offset) {
+		// At the high mark no runs begin; the window bounds what is received meanwhile. It costs no patience.
+		waited, alive := e.disk.spaced(p.draining)
+		if !alive && !c.worthWaiting(p, m.Offset) {
 			return false
+		}
+		if waited {
+			began = e.now()
 		}
 		v, wait, err := c.attempt(p, it, attempt)
 		if wait < 0 {

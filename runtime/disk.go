@@ -90,22 +90,22 @@ type disk struct {
 	left chan struct{} // closed when the high mark is left; nil: it is not reached
 }
 
-// spaced waits until the high mark is not reached, and reports whether ctx still lives.
-func (d *disk) spaced(ctx context.Context) bool {
+// spaced waits until the high mark is not reached. It reports whether it waited, and whether ctx still lives.
+func (d *disk) spaced(ctx context.Context) (waited, alive bool) {
 	if !d.at(DiskHigh) {
-		return true
+		return false, true
 	}
 	d.mu.Lock()
 	left := d.left
 	d.mu.Unlock()
 	if left == nil {
-		return true
+		return false, true
 	}
 	select {
 	case <-left:
-		return true
+		return true, true
 	case <-ctx.Done():
-		return false
+		return true, false
 	}
 }
 

@@ -206,3 +206,31 @@ func TestConnectorHoldsAtTheHighMark(t *testing.T) {
 		}
 	})
 }
+
+// What a message waits for at the high mark is not its patience: one that is refused after that is tried again as long as any.
+func TestTheHighMarkCostsNoPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var free atomic.Int64
+		free.Store(2000)
+		stream := runtimetest.NewMemStream()
+		stream.Topic("northwind.orders", 1)
+		c := triggers(t, stream)
+		c.Patience, c.Busy = time.Minute, runtime.BusyRetry
+		e := start(t, runtime.Options{
+			Store: runtimetest.NewMemStore(1), Connectors: []runtime.Connector{c},
+			Disk: runtime.DiskOptions{Free: func() (int64, error) { return free.Load(), nil }, High: 1000},
+		}, runtimetest.Workflow("orders", runtimetest.Timeout{
+			Status: "waiting", After: time.Hour + 30*time.Second, To: []string{"done"}, Func: runtimetest.To("done"),
+		}))
+		trigger(t, e, "orders", "10248")
+		free.Store(999)
+		elapse(2 * time.Second)
+		stream.Produce(order(0, "10248", "{}"))
+		elapse(time.Hour)
+		free.Store(2000)
+		elapse(time.Minute) // the run that is in the way ends
+		if n := e.Connectors()[0].Counts; n.Parked != 0 || n.Triggered != 1 {
+			t.Errorf("counts: %+v", n)
+		}
+	})
+}
