@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wfrt/wfrt/host/internal/rewrite"
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -187,24 +188,23 @@ func (c *hostCall) awkward(at int) (numbers []int64) {
 // caller is a guest that calls the one function that it imports besides abiImports, with arguments that it finds in its object, and
 // tells the answer as the delay of a repeat.
 func caller(from string, f api.FunctionDefinition) guest {
-	i32Load, i64Load, i32Store := []byte{0x28, 2, 0}, []byte{0x29, 3, 0}, []byte{0x36, 2, 0}
-	body := code(i32(int32(abi.FieldObject)), i32(cellsAt), i32(outAt-cellsAt), call_(fnRead), drop, i32(answerAt))
+	body := asm.Code(asm.I32(int32(abi.FieldObject)), asm.I32(cellsAt), asm.I32(outAt-cellsAt), asm.Call(fnRead), asm.Drop, asm.I32(answerAt))
 	for n, kind := range f.ParamTypes() {
-		load := i32Load
+		load := asm.I32Load
 		if kind == api.ValueTypeI64 {
-			load = i64Load
+			load = asm.I64Load
 		}
-		body = code(body, i32(cellsAt+8*int32(n)), load)
+		body = asm.Code(body, asm.I32(cellsAt+8*int32(n)), load)
 	}
-	body = code(body, call_(fnOne))
+	body = asm.Code(body, asm.Call(fnOne))
 	if len(f.ResultTypes()) == 0 {
-		body = code(body, i32(0))
+		body = asm.Code(body, asm.I32(0))
 	}
 	return guest{
 		memory:   callerBytes / pageBytes,
 		imports:  append(abiImports[:3:3], from+"."+f.Name()),
 		manifest: asking(`{"http":[{"host":"there","methods":["GET"]}],"secrets":["key"],"emit":["*"],"trigger":["paint"],"metrics":true}`),
-		invoke:   code(body, i32Store, i32(int32(abi.FieldDelay)), i32(answerAt), i32(8), call_(fnWrite), i32(int32(abi.CodeRepeat))),
+		invoke:   asm.Code(body, asm.I32Store, asm.I32(int32(abi.FieldDelay)), asm.I32(answerAt), asm.I32(8), asm.Call(fnWrite), asm.I32(int32(abi.CodeRepeat))),
 	}
 }
 

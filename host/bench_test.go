@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wfrt/wfrt/host/internal/rewrite"
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -30,7 +31,7 @@ func BenchmarkFuel(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("json", func(b *testing.B) { compareMetering(b, "guest", raw, "mood", "asked", `{"do":"nothing"}`, 1000) })
-	tight := doing("door", code(counting(20_000_000), i32(3))).bytes()
+	tight := doing("door", asm.Code(counting(20_000_000), asm.I32(3))).bytes()
 	b.Run("loop", func(b *testing.B) { compareMetering(b, "door", tight, "door", "closed", `{}`, 1) })
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -16,7 +17,7 @@ const fnCallback = 3
 func callsBack(foreignID, payload string, body ...[]byte) guest {
 	return guest{
 		imports: append(abiImports[:3:3], "wfrt_v1.callback"), manifest: asking(`{"trigger":["*"]}`),
-		texts: []string{"report", foreignID, "open", payload}, invoke: code(body...),
+		texts: []string{"report", foreignID, "open", payload}, invoke: asm.Code(body...),
 	}
 }
 
@@ -24,9 +25,9 @@ func callsBack(foreignID, payload string, body ...[]byte) guest {
 func callbackOf(arguments ...int32) []byte {
 	var b []byte
 	for _, a := range arguments {
-		b = append(b, i32(a)...)
+		b = append(b, asm.I32(a)...)
 	}
-	return append(b, call_(fnCallback)...)
+	return append(b, asm.Call(fnCallback)...)
 }
 
 // callbackTexts is the code that calls callback with the texts of callsBack.
@@ -40,14 +41,14 @@ func callbackTexts(g guest) []byte {
 
 // toOpenToo is toOpen in a guest of callsBack.
 func toOpenToo() []byte {
-	return code(writeText(abi.FieldNewStatus, 2, "open"), i32(int32(abi.CodeTo)))
+	return asm.Code(writeText(abi.FieldNewStatus, 2, "open"), asm.I32(int32(abi.CodeTo)))
 }
 
 // TestCallbackCopies has a guest that asks for a callback with a payload that is no JSON, and then clears its memory.
 func TestCallbackCopies(t *testing.T) {
 	g := callsBack("nightly", "\xff raw")
-	clearTexts := code(i32(textAt), i32('x'), i32(256), []byte{0xfc, 0x0b, 0x00})
-	g.invoke = code(callbackTexts(g), writeText(abi.FieldNewStatus, 2, "open"), clearTexts, i32(int32(abi.CodeTo)))
+	clearTexts := asm.Code(asm.I32(textAt), asm.I32('x'), asm.I32(256), asm.MemoryFill)
+	g.invoke = asm.Code(callbackTexts(g), writeText(abi.FieldNewStatus, 2, "open"), clearTexts, asm.I32(int32(abi.CodeTo)))
 	out := serveGuest(t, g).invoke("door", "closed", `{}`)
 	if out.Kind != runtime.OutcomeTo || len(out.Intents) != 1 {
 		t.Fatalf("outcome %+v; want one intent", out)
@@ -60,10 +61,10 @@ func TestCallbackCopies(t *testing.T) {
 
 func TestCallbackIsForgottenAfterAnError(t *testing.T) {
 	for name, ending := range map[string][]byte{
-		"error": i32(int32(abi.CodeError)), "permanent": i32(int32(abi.CodePermanent)), "trap": unreachable, "no destination": i32(int32(abi.CodeTo)),
+		"error": asm.I32(int32(abi.CodeError)), "permanent": asm.I32(int32(abi.CodePermanent)), "trap": asm.Unreachable, "no destination": asm.I32(int32(abi.CodeTo)),
 	} {
 		g := callsBack("nightly", "1")
-		g.invoke = code(callbackTexts(g), ending)
+		g.invoke = asm.Code(callbackTexts(g), ending)
 		if out := serveGuest(t, g).invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeError && out.Kind != runtime.OutcomePermanent || len(out.Intents) != 0 {
 			t.Errorf("%s: outcome %+v; want no intent", name, out)
 		}
@@ -90,8 +91,8 @@ func TestBadCallbacks(t *testing.T) {
 		"payload outside":      {"f", callbackOf(w, 6, f, 1, s, 4, -8, 9), "callback: 9 bytes at 0xfffffff8 are outside"},
 		"payload long":         {"f", callbackOf(w, 6, f, 1, s, 4, p, 1<<20+1), "the payload has 1048577 bytes, more than the limit of 1048576"},
 		"payload negative":     {"f", callbackOf(w, 6, f, 1, s, 4, p, -1), "the payload has 4294967295 bytes"},
-		"too many": {"f", code(i32(65), setLocal(1), loop, callbackOf(w, 6, f, 1, s, 4, p, 1),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock), "asks for at most 64 runs and callbacks"},
+		"too many": {"f", asm.Code(asm.I32(65), asm.Set(1), asm.Loop, callbackOf(w, 6, f, 1, s, 4, p, 1),
+			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End), "asks for at most 64 runs and callbacks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, callsBack(c.foreignID, "1", c.body, toOpenToo()))
@@ -103,7 +104,7 @@ func TestBadCallbacks(t *testing.T) {
 // TestCallbackNeedsTheGrantOfATrigger asks for a callback to a workflow that the plugin carries no part of.
 func TestCallbackNeedsTheGrantOfATrigger(t *testing.T) {
 	g := callsBack("nightly", "1")
-	g.invoke = code(callbackTexts(g), toOpenToo())
+	g.invoke = asm.Code(callbackTexts(g), toOpenToo())
 	out := serveGuest(t, g, grantsOf(Grants{})).invoke("door", "closed", `{}`)
 	if out.Kind != runtime.OutcomePermanent || len(out.Intents) != 0 || !strings.Contains(out.Reason, "add it to plugins.overrides.door.grants.trigger") {
 		t.Errorf("without a grant: %+v", out)
@@ -119,7 +120,7 @@ func TestCallbackNeedsTheGrantOfATrigger(t *testing.T) {
 func FuzzCallback(f *testing.F) {
 	f.Add(int32(textAt), int32(6), int32(textAt+64), int32(1), int32(textAt+128), int32(4), int32(textAt+192), int32(1))
 	f.Add(int32(-1), int32(4), int32(1<<18-1), int32(2), int32(0), int32(-1), int32(-1), int32(-1))
-	r := serveGuest(f, callsBack("f", "1", i32(3))) // the guest only lends its memory
+	r := serveGuest(f, callsBack("f", "1", asm.I32(3))) // the guest only lends its memory
 	in := r.invocation("door", "closed", `{}`)
 	pool := in.Handler.Invoker.(*invoker).module.pool
 	i, _, err := pool.take(context.Background(), pool.runs)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -19,14 +20,14 @@ const fnOne = 3
 
 // one is a guest that imports one function more, has texts, and asks for capabilities.
 func one(function, asks string, texts []string, body ...[]byte) guest {
-	return guest{imports: append(abiImports[:3:3], "wfrt_v1."+function), manifest: asking(asks), texts: texts, invoke: code(body...)}
+	return guest{imports: append(abiImports[:3:3], "wfrt_v1."+function), manifest: asking(asks), texts: texts, invoke: asm.Code(body...)}
 }
 
 // textsOf is the code that puts the places and lengths of texts on the stack.
 func textsOf(texts []string, numbers ...int) []byte {
 	var b []byte
 	for _, n := range numbers {
-		b = append(b, code(i32(textAt+64*int32(n)), i32(int32(len(texts[n]))))...)
+		b = append(b, asm.Code(asm.I32(textAt+64*int32(n)), asm.I32(int32(len(texts[n]))))...)
 	}
 	return b
 }
@@ -38,8 +39,8 @@ func grantsOf(g Grants) func(*Options) {
 
 func TestEmitsAreCopied(t *testing.T) {
 	texts := []string{"door.opened", "application/json", `{"n":7}`, "open", "text/plain"}
-	clearTexts := code(i32(textAt), i32('x'), i32(192), []byte{0xfc, 0x0b, 0x00})
-	g := one("emit", `{"emit":["door.*"]}`, texts, textsOf(texts, 0, 4, 3), call_(fnOne), textsOf(texts, 0, 1, 2), call_(fnOne), clearTexts, toOpen())
+	clearTexts := asm.Code(asm.I32(textAt), asm.I32('x'), asm.I32(192), asm.MemoryFill)
+	g := one("emit", `{"emit":["door.*"]}`, texts, textsOf(texts, 0, 4, 3), asm.Call(fnOne), textsOf(texts, 0, 1, 2), asm.Call(fnOne), clearTexts, toOpen())
 	r := serveGuest(t, g, grantsOf(Grants{Emit: []string{"door.opened"}}))
 	out := r.invoke("door", "closed", `{}`)
 	if out.Kind != runtime.OutcomeTo || len(out.Emits) != 2 {
@@ -55,8 +56,8 @@ func TestEmitsAreCopied(t *testing.T) {
 
 func TestEmitsAreForgottenAfterAnError(t *testing.T) {
 	texts := []string{"opened", "", "", "open"}
-	for _, ending := range [][]byte{i32(int32(abi.CodeError)), i32(int32(abi.CodePermanent)), i32(0), unreachable} {
-		g := one("emit", `{"emit":["*"]}`, texts, textsOf(texts, 0, 1, 2), call_(fnOne), ending)
+	for _, ending := range [][]byte{asm.I32(int32(abi.CodeError)), asm.I32(int32(abi.CodePermanent)), asm.I32(0), asm.Unreachable} {
+		g := one("emit", `{"emit":["*"]}`, texts, textsOf(texts, 0, 1, 2), asm.Call(fnOne), ending)
 		r := serveGuest(t, g, grantsOf(Grants{Emit: []string{"*"}}))
 		if out := r.invoke("door", "closed", `{}`); len(out.Emits) != 0 || out.Kind != runtime.OutcomeError && out.Kind != runtime.OutcomePermanent {
 			t.Errorf("outcome %+v; want no event", out)
@@ -69,9 +70,9 @@ func TestBadEmits(t *testing.T) {
 	emit := func(arguments ...int32) []byte {
 		var b []byte
 		for _, a := range arguments {
-			b = append(b, i32(a)...)
+			b = append(b, asm.I32(a)...)
 		}
-		return append(b, code(call_(fnOne), toOpen())...)
+		return append(b, asm.Code(asm.Call(fnOne), toOpen())...)
 	}
 	const kind, media, data = textAt, textAt + 64, textAt + 128
 	for name, c := range map[string]struct {
@@ -81,7 +82,7 @@ func TestBadEmits(t *testing.T) {
 		"type outside":   {emit(1<<18-3, 4, media, 10, data, 1), "emit: 4 bytes at 0x3fffd are outside of its memory"},
 		"type negative":  {emit(kind, -1, media, 10, data, 1), "the type has 4294967295 bytes, more than the limit of 64"},
 		"type empty":     {emit(kind, 0, media, 10, data, 1), "the type is empty"},
-		"type no name":   {code(textsOf(texts, 4, 1, 2), call_(fnOne), toOpen()), `the type "a b" holds ' '`},
+		"type no name":   {asm.Code(textsOf(texts, 4, 1, 2), asm.Call(fnOne), toOpen()), `the type "a b" holds ' '`},
 		"media outside":  {emit(kind, 6, -4, 8, data, 1), "8 bytes at 0xfffffffc are outside"},
 		"media long":     {emit(kind, 6, media, 2000, data, 1), "the content type has 2000 bytes, more than the limit of 1024"},
 		"media none":     {emit(kind, 6, media, 0, data, 1), "the data has no content type"},
@@ -89,12 +90,12 @@ func TestBadEmits(t *testing.T) {
 		"data outside":   {emit(kind, 6, media, 10, 1<<18, 1), "1 bytes at 0x40000 are outside"},
 		"data long":      {emit(kind, 6, media, 10, 0, 1<<18+1), "the data has 262145 bytes, more than the limit of 262144"},
 		"data negative":  {emit(kind, 6, media, 10, data, -1), "the data has 4294967295 bytes"},
-		"data not JSON":  {code(textsOf(texts, 0, 5, 2), call_(fnOne), toOpen()), "the data is not one JSON value"},
-		"too many": {code(i32(65), setLocal(1), loop, textsOf(texts, 0, 1, 2), call_(fnOne),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen()), "emits at most 64 events"},
-		"too much together": {code(i32(17), growMemory, drop, i32(5), setLocal(1), loop,
-			i32(kind), i32(6), i32(media), i32(10), i32(0), i32(1<<18), call_(fnOne),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen()), "the data has 262144 bytes, more than the limit of 0"},
+		"data not JSON":  {asm.Code(textsOf(texts, 0, 5, 2), asm.Call(fnOne), toOpen()), "the data is not one JSON value"},
+		"too many": {asm.Code(asm.I32(65), asm.Set(1), asm.Loop, textsOf(texts, 0, 1, 2), asm.Call(fnOne),
+			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen()), "emits at most 64 events"},
+		"too much together": {asm.Code(asm.I32(17), asm.MemoryGrow, asm.Drop, asm.I32(5), asm.Set(1), asm.Loop,
+			asm.I32(kind), asm.I32(6), asm.I32(media), asm.I32(10), asm.I32(0), asm.I32(1<<18), asm.Call(fnOne),
+			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen()), "the data has 262144 bytes, more than the limit of 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, one("emit", `{"emit":["*"]}`, texts, c.body), grantsOf(Grants{Emit: []string{"*"}}))
@@ -124,7 +125,7 @@ func TestRefusalsNameTheGrant(t *testing.T) {
 		"trigger, not granted": {"trigger", `{"trigger":["opened"]}`, Grants{}, textsOf(texts, 0, 3, 1), "add it to plugins.overrides.door.grants.trigger"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := serveGuest(t, one(c.function, c.asks, texts, c.body, call_(fnOne), toOpen()), grantsOf(c.grants))
+			r := serveGuest(t, one(c.function, c.asks, texts, c.body, asm.Call(fnOne), toOpen()), grantsOf(c.grants))
 			out := r.invoke("door", "closed", `{}`)
 			if out.Kind != runtime.OutcomePermanent || !strings.Contains(out.Reason, c.want) {
 				t.Errorf("outcome %+v; want a permanent error with %q", out, c.want)
@@ -132,7 +133,7 @@ func TestRefusalsNameTheGrant(t *testing.T) {
 		})
 	}
 	own := []string{"door", "", "", "open"}
-	r := serveGuest(t, one("trigger", `{}`, own, textsOf(own, 0, 3, 1), call_(fnOne), toOpen()), grantsOf(Grants{}))
+	r := serveGuest(t, one("trigger", `{}`, own, textsOf(own, 0, 3, 1), asm.Call(fnOne), toOpen()), grantsOf(Grants{}))
 	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeTo || len(out.Intents) != 1 {
 		t.Errorf("a workflow of its own: outcome %+v; want no grant needed", out)
 	}
@@ -142,10 +143,10 @@ func TestRefusalsNameTheGrant(t *testing.T) {
 func readsSecret(name string) guest {
 	texts := []string{name}
 	return one("secret_read", `{"secrets":["key","other"]}`, texts,
-		textsOf(texts, 0), i32(replyAt), i32(4096), call_(fnOne), setLocal(1),
-		getLocal(1), i32(0), []byte{0x48, 0x04, 0x40}, // if it is absent
-		i32(int32(abi.FieldFailure)), i32(replyAt), i32(4096), call_(fnRead), setLocal(1), endBlock,
-		i32(int32(abi.FieldReason)), i32(replyAt), getLocal(1), call_(fnWrite), i32(int32(abi.CodePause)))
+		textsOf(texts, 0), asm.I32(replyAt), asm.I32(4096), asm.Call(fnOne), asm.Set(1),
+		asm.Get(1), asm.I32(0), asm.I32LtS, asm.If, // if it is absent
+		asm.I32(int32(abi.FieldFailure)), asm.I32(replyAt), asm.I32(4096), asm.Call(fnRead), asm.Set(1), asm.End,
+		asm.I32(int32(abi.FieldReason)), asm.I32(replyAt), asm.Get(1), asm.Call(fnWrite), asm.I32(int32(abi.CodePause)))
 }
 
 func TestSecretsAreRead(t *testing.T) {
@@ -210,9 +211,9 @@ func TestBadSecretReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g.invoke = nil
 			for _, a := range c.arguments {
-				g.invoke = append(g.invoke, i32(a)...)
+				g.invoke = append(g.invoke, asm.I32(a)...)
 			}
-			g.invoke = append(g.invoke, code(call_(fnOne), drop, i32(3))...)
+			g.invoke = append(g.invoke, asm.Code(asm.Call(fnOne), asm.Drop, asm.I32(3))...)
 			r := serveGuest(t, g, grantsOf(Grants{Secrets: map[string]SecretGrant{"key": {}}}), func(o *Options) {
 				o.Secrets = map[string]Secret{"key": {Value: "s3cret"}}
 			})
@@ -274,7 +275,7 @@ func (m *measured) Measured(one Measurement) error {
 func TestMeasurements(t *testing.T) {
 	texts := []string{"charged_cents", "card=visa\ncity=Bern\n"}
 	bits := int64(math.Float64bits(12.5))
-	g := one("measure", `{"metrics":true}`, texts, i32(abi.MeasureObserve), textsOf(texts, 0, 1), i64(bits), call_(fnOne), drop, i32(3))
+	g := one("measure", `{"metrics":true}`, texts, asm.I32(abi.MeasureObserve), textsOf(texts, 0, 1), asm.I64(bits), asm.Call(fnOne), asm.Drop, asm.I32(3))
 	m := &measured{}
 	r := serveGuest(t, g, grantsOf(Grants{Metrics: true}), func(o *Options) { o.Meter = m })
 	r.invoke("door", "closed", `{}`)

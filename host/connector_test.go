@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -39,9 +40,9 @@ func connects(t *testing.T, g guest, m *runtime.Message) runtime.Outcome {
 func writesAction(answer abi.Code, fields []abi.Field, texts ...string) guest {
 	g := guest{texts: texts}
 	for n, text := range texts {
-		g.invoke = code(g.invoke, writeText(fields[n], n, text))
+		g.invoke = asm.Code(g.invoke, writeText(fields[n], n, text))
 	}
-	g.invoke = code(g.invoke, i32(int32(answer)))
+	g.invoke = asm.Code(g.invoke, asm.I32(int32(answer)))
 	return g
 }
 
@@ -122,8 +123,8 @@ func TestConnectorInputs(t *testing.T) {
 		{abi.FieldStatus, full, absent},
 		{abi.FieldPayload, full, absent},
 	} {
-		g := guest{invoke: code(i32(int32(abi.FieldReason)), i32(bufferAt), i32(int32(c.field)), i32(bufferAt), i32(100), call_(fnRead),
-			call_(fnWrite), i32(int32(abi.CodeError)))}
+		g := guest{invoke: asm.Code(asm.I32(int32(abi.FieldReason)), asm.I32(bufferAt), asm.I32(int32(c.field)), asm.I32(bufferAt), asm.I32(100), asm.Call(fnRead),
+			asm.Call(fnWrite), asm.I32(int32(abi.CodeError)))}
 		out := connects(t, g, c.m)
 		if c.want == absent && strings.Contains(out.Reason, absent) || out.Reason == c.want {
 			continue

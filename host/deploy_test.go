@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -380,7 +381,7 @@ func TestAFailingCanaryIsTakenBack(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Engine, o.Canary.MinInvocations, o.Canary.ErrorShare = runs, 10, 0.2 })
 	r.deploy("door", generation(1))
 	trap := doorGuest()
-	trap.invoke = unreachable
+	trap.invoke = asm.Unreachable
 	r.deploy("door", trap.bytes(), func(d *Deployment) { d.Canary = 0.1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	tended := make(chan struct{})
@@ -504,18 +505,18 @@ const tested = `{"abi":1,"self_test":7,"workflows":[{"name":"door","handlers":[`
 // TestAModuleTestsItself before it serves, wherever it comes from, and not again at a restart.
 func TestAModuleTestsItself(t *testing.T) {
 	says := func(text string) guest {
-		return guest{manifest: tested, texts: []string{text}, invoke: code(writeText(abi.FieldReason, 0, text), i32(int32(abi.CodePermanent)))}
+		return guest{manifest: tested, texts: []string{text}, invoke: asm.Code(writeText(abi.FieldReason, 0, text), asm.I32(int32(abi.CodePermanent)))}
 	}
 	for name, c := range map[string]struct {
 		guest guest
 		want  string // "" when it passes
 	}{
-		"passes":  {guest{manifest: tested, invoke: i32(int32(abi.CodeDone))}, ""},
+		"passes":  {guest{manifest: tested, invoke: asm.I32(int32(abi.CodeDone))}, ""},
 		"fails":   {says("no prices"), "its own test fails: no prices"},
-		"traps":   {guest{manifest: tested, invoke: unreachable}, "its own test fails: the plugin trapped: unreachable"},
-		"moves":   {guest{manifest: tested, invoke: i32(int32(abi.CodeTo))}, "the self-test answered the code 1, which docs/abi.md does not have"},
-		"no run":  {guest{manifest: tested, invoke: code(i32(int32(abi.FieldReason)), i32(bufferAt), i32(int32(abi.FieldRunID)), i32(bufferAt), i32(100), call_(fnRead), call_(fnWrite), i32(int32(abi.CodeDone)))}, "4294967295 bytes are more than the limit"},
-		"endless": {guest{manifest: tested, invoke: code([]byte{0x03, 0x40, 0x0c, 0x00, 0x0b}, i32(int32(abi.CodeDone)))}, "its own test fails: "},
+		"traps":   {guest{manifest: tested, invoke: asm.Unreachable}, "its own test fails: the plugin trapped: unreachable"},
+		"moves":   {guest{manifest: tested, invoke: asm.I32(int32(abi.CodeTo))}, "the self-test answered the code 1, which docs/abi.md does not have"},
+		"no run":  {guest{manifest: tested, invoke: asm.Code(asm.I32(int32(abi.FieldReason)), asm.I32(bufferAt), asm.I32(int32(abi.FieldRunID)), asm.I32(bufferAt), asm.I32(100), asm.Call(fnRead), asm.Call(fnWrite), asm.I32(int32(abi.CodeDone)))}, "4294967295 bytes are more than the limit"},
+		"endless": {guest{manifest: tested, invoke: asm.Code(asm.Loop, asm.Br(0), asm.End, asm.I32(int32(abi.CodeDone)))}, "its own test fails: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			same := kept(t)

@@ -10,16 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
 
 // readGuest reads one input into a buffer of the given length and answers it as its destination, which may be any bytes.
 func readGuest(field abi.Field, limit int32) guest {
-	return guest{manifest: door, invoke: code(
-		i32(int32(abi.FieldNewStatus)), i32(bufferAt),
-		i32(int32(field)), i32(bufferAt), i32(limit), call_(fnRead),
-		call_(fnWrite), i32(int32(abi.CodeTo)))}
+	return guest{manifest: door, invoke: asm.Code(
+		asm.I32(int32(abi.FieldNewStatus)), asm.I32(bufferAt),
+		asm.I32(int32(field)), asm.I32(bufferAt), asm.I32(limit), asm.Call(fnRead),
+		asm.Call(fnWrite), asm.I32(int32(abi.CodeTo)))}
 }
 
 func TestInputs(t *testing.T) {
@@ -82,11 +83,10 @@ func TestADeadlineBeyondTheLimitIsCut(t *testing.T) {
 }
 
 func TestFieldRead(t *testing.T) {
-	const equal, onlyIf = 0x46, 0x04
 	// Each body traps unless field_read answers as said.
 	answers := func(field abi.Field, buf, limit, want int32) []byte {
-		return code(i32(int32(field)), i32(buf), i32(limit), call_(fnRead),
-			i32(want), []byte{equal, 0x45, onlyIf, 0x40}, unreachable, endBlock)
+		return asm.Code(asm.I32(int32(field)), asm.I32(buf), asm.I32(limit), asm.Call(fnRead),
+			asm.I32(want), asm.I32Eq, asm.I32Eqz, asm.If, asm.Unreachable, asm.End)
 	}
 	for name, body := range map[string][]byte{
 		"whole":                   answers(abi.FieldObject, bufferAt, 7, 7),
@@ -98,12 +98,12 @@ func TestFieldRead(t *testing.T) {
 		"zero":                    answers(0, bufferAt, 64, abi.Absent),
 		"an output":               answers(abi.FieldNewObject, bufferAt, 64, abi.Absent),
 		"negative":                answers(-7, bufferAt, 64, abi.Absent),
-		"nothing is written": code(answers(abi.FieldObject, bufferAt, 6, 7),
-			i32(bufferAt), []byte{0x2d, 0, 0, onlyIf, 0x40}, unreachable, endBlock),
-		"reading does not consume": code(answers(abi.FieldObject, bufferAt, 7, 7), answers(abi.FieldObject, bufferAt, 7, 7)),
+		"nothing is written": asm.Code(answers(abi.FieldObject, bufferAt, 6, 7),
+			asm.I32(bufferAt), asm.I32Load8U, asm.If, asm.Unreachable, asm.End),
+		"reading does not consume": asm.Code(answers(abi.FieldObject, bufferAt, 7, 7), answers(abi.FieldObject, bufferAt, 7, 7)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := serveGuest(t, guest{manifest: door, invoke: code(body, i32(int32(abi.CodeSkip)))})
+			r := serveGuest(t, guest{manifest: door, invoke: asm.Code(body, asm.I32(int32(abi.CodeSkip)))})
 			if out := r.invoke("door", "closed", `{"n":7}`); out.Kind != runtime.OutcomeSkip {
 				t.Errorf("outcome %+v; want the guest content", out)
 			}
@@ -134,7 +134,7 @@ func TestLogBodies(t *testing.T) {
 		t.Run(body, func(t *testing.T) {
 			r := serveGuest(t, guest{
 				manifest: door, texts: []string{body},
-				invoke: code(i32(0), i32(textAt), i32(int32(len(body))), call_(fnLog), i32(3)),
+				invoke: asm.Code(asm.I32(0), asm.I32(textAt), asm.I32(int32(len(body))), asm.Call(fnLog), asm.I32(3)),
 			})
 			r.invoke("door", "closed", `{}`)
 			if len(r.logs.find(want)) != 1 {
@@ -165,7 +165,7 @@ func (m *meterOf) Loaded(result LoadResult) {
 
 func TestMeter(t *testing.T) {
 	m := &meterOf{}
-	g := guest{manifest: door, texts: []string{"noise"}, invoke: code(i32(0), i32(textAt), i32(5), call_(fnLog), unreachable)}
+	g := guest{manifest: door, texts: []string{"noise"}, invoke: asm.Code(asm.I32(0), asm.I32(textAt), asm.I32(5), asm.Call(fnLog), asm.Unreachable)}
 	r := serveGuest(t, g, func(o *Options) { o.Meter, o.Limits.LogBytes = m, 3 })
 	r.invoke("door", "closed", `{}`)
 	r.invoke("door", "closed", `{}`)
@@ -181,8 +181,8 @@ func TestMeter(t *testing.T) {
 func TestAnInstanceThatCannotBeMade(t *testing.T) {
 	g := doorGuest()
 	g.imports = []string{abiImports[0], abiImports[1], abiImports[2], wasiModule + ".random_get"}
-	g.initialize = code(i32(bufferAt), i32(8), call_(3), drop)
-	g.invoke = unreachable
+	g.initialize = asm.Code(asm.I32(bufferAt), asm.I32(8), asm.Call(3), asm.Drop)
+	g.invoke = asm.Unreachable
 	r := serveGuest(t, g, func(o *Options) { o.Random = io.LimitReader(zeroes{}, 8) })
 	r.invoke("door", "closed", `{}`) // the first instance is gone
 	out := r.invoke("door", "closed", `{}`)
@@ -198,7 +198,7 @@ func TestCloseGivesUpWaiting(t *testing.T) {
 	gate := &gateReader{entered: make(chan struct{}), open: make(chan struct{})}
 	g := doorGuest()
 	g.imports = []string{abiImports[0], abiImports[1], abiImports[2], wasiModule + ".random_get"}
-	g.invoke = code(i32(bufferAt), i32(8), call_(3), drop, g.invoke)
+	g.invoke = asm.Code(asm.I32(bufferAt), asm.I32(8), asm.Call(3), asm.Drop, g.invoke)
 	r := serveGuest(t, g, func(o *Options) { o.Random = gate })
 	in := r.invocation("door", "closed", `{}`)
 	done := make(chan error)
@@ -222,7 +222,7 @@ func TestCloseGivesUpWaiting(t *testing.T) {
 // TestWaitsAreMeasured: an invocation waits for a new instance; one that finds an idle one does not.
 func TestWaitsAreMeasured(t *testing.T) {
 	m := &meterOf{}
-	r := serveGuest(t, guest{manifest: door, invoke: code(i32(3))}, func(o *Options) { o.Meter, o.Limits.Instances = m, 1 })
+	r := serveGuest(t, guest{manifest: door, invoke: asm.Code(asm.I32(3))}, func(o *Options) { o.Meter, o.Limits.Instances = m, 1 })
 	wants := func(what string, want int64) {
 		t.Helper()
 		if got := m.waited.Load(); got != want {

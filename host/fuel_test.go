@@ -9,15 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 )
 
 // endless is the code of a loop that has no end.
-func endless() []byte { return code(loop, branch0, endBlock, i32(3)) }
+func endless() []byte { return asm.Code(asm.Loop, asm.Br(0), asm.End, asm.I32(3)) }
 
 // counting is the code of a loop of n turns.
 func counting(n int32) []byte {
-	return code(i32(n), setLocal(1), loop, getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock)
+	return asm.Code(asm.I32(n), asm.Set(1), asm.Loop, asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End)
 }
 
 // doing is a guest whose step of the workflow of its name does what the code says.
@@ -44,7 +45,7 @@ func TestAnEndlessLoopRunsOutOfFuel(t *testing.T) {
 
 // TestFuelIsTheSameWhereverSlicesEnd runs a guest through many slices, whose lengths depend on the time that they take.
 func TestFuelIsTheSameWhereverSlicesEnd(t *testing.T) {
-	r := serveGuest(t, doing("door", code(counting(3_000_000), i32(3))))
+	r := serveGuest(t, doing("door", asm.Code(counting(3_000_000), asm.I32(3))))
 	first := r.invoke("door", "closed", `{}`).Fuel
 	if first < 5*3_000_000 || first > 7*3_000_000 {
 		t.Errorf("it used %d; want about six for each of 3,000,000 turns", first)
@@ -59,9 +60,9 @@ func TestFuelIsTheSameWhereverSlicesEnd(t *testing.T) {
 // TestFuelCountsHostFunctions compares invocations that differ in one call of a host function.
 func TestFuelCountsHostFunctions(t *testing.T) {
 	used := func(size int32, calls int) uint64 {
-		body := i32(3)
+		body := asm.I32(3)
 		for range calls {
-			body = code(i32(0), i32(0), i32(size), call_(fnLog), body)
+			body = asm.Code(asm.I32(0), asm.I32(0), asm.I32(size), asm.Call(fnLog), body)
 		}
 		return serveGuest(t, doing("door", body)).invoke("door", "closed", `{}`).Fuel
 	}
@@ -111,9 +112,9 @@ func TestCancellationEndsAnEndlessLoop(t *testing.T) {
 
 func TestWhatRunsAtLoadRunsOnFuel(t *testing.T) {
 	for name, g := range map[string]guest{
-		"start":       {manifest: door, startsWith: code(loop, branch0, endBlock)},
-		"_initialize": {manifest: door, initialize: code(loop, branch0, endBlock)},
-		"manifest":    {manifest: door, manifestFn: code(loop, branch0, endBlock)},
+		"start":       {manifest: door, startsWith: asm.Code(asm.Loop, asm.Br(0), asm.End)},
+		"_initialize": {manifest: door, initialize: asm.Code(asm.Loop, asm.Br(0), asm.End)},
+		"manifest":    {manifest: door, manifestFn: asm.Code(asm.Loop, asm.Br(0), asm.End)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, fuelOf(5_000_000))
@@ -126,7 +127,7 @@ func TestWhatRunsAtLoadRunsOnFuel(t *testing.T) {
 
 func TestHostCallsAndBytesAreBounded(t *testing.T) {
 	flood := func(size int32) []byte {
-		return code(loop, i32(0), i32(0), i32(size), call_(fnLog), branch0, endBlock, i32(3))
+		return asm.Code(asm.Loop, asm.I32(0), asm.I32(0), asm.I32(size), asm.Call(fnLog), asm.Br(0), asm.End, asm.I32(3))
 	}
 	for name, c := range map[string]struct{ guest, want string }{
 		"host_calls": {string(flood(0)), "host_calls: used 1,001 of 1,000; let it do less at once, or raise plugins.limits.host_calls"},
@@ -186,7 +187,7 @@ func TestAnInstanceIsRetiredAfterItsCalls(t *testing.T) {
 }
 
 func TestAnInstanceIsRetiredWhenItsMemoryHasGrown(t *testing.T) {
-	g := doing("door", code(i32(21), growMemory, drop, i32(3)))
+	g := doing("door", asm.Code(asm.I32(21), asm.MemoryGrow, asm.Drop, asm.I32(3)))
 	r := serveGuest(t, g, func(o *Options) { o.Limits.MemoryBytes = 2 << 20 })
 	m := r.invocation("door", "closed", `{}`).Handler.Invoker.(*invoker).module
 	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeSkip || len(m.pool.idle) != 0 {
@@ -238,7 +239,7 @@ func TestGuestsThatComputeTakeTurns(t *testing.T) {
 func TestAGuestThatSleepsHasNoTurn(t *testing.T) {
 	// It computes for some slices, sleeps, and computes again.
 	g := guest{imports: append(abiImports[:3:3], "wasi_snapshot_preview1.poll_oneoff"), manifest: door}
-	g.invoke = code(counting(2_000_000), i32(textAt), i32(4096), i32(1), i32(8192), call_(3), drop, counting(2_000_000), i32(3))
+	g.invoke = asm.Code(counting(2_000_000), asm.I32(textAt), asm.I32(4096), asm.I32(1), asm.I32(8192), asm.Call(3), asm.Drop, counting(2_000_000), asm.I32(3))
 	g.texts = []string{strings.Repeat("\x00", 24) + "\x00\x00\x00\x00\x01" + strings.Repeat("\x00", 19)} // a clock, four seconds
 	clock := &turnClock{}
 	r := serveGuest(t, g, func(o *Options) { o.Clock = clock })

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -169,20 +170,20 @@ func (c sleeplessClock) AfterFunc(time.Duration, func()) runtime.ClockTimer {
 
 func TestTraps(t *testing.T) {
 	overflow := doorGuest()
-	overflow.recursive = []byte{0x00}
-	overflow.recursive = call_(overflow.recursiveIndex())
-	overflow.invoke = code(call_(overflow.recursiveIndex()), i32(1))
+	overflow.recursive = asm.Unreachable
+	overflow.recursive = asm.Call(overflow.recursiveIndex())
+	overflow.invoke = asm.Code(asm.Call(overflow.recursiveIndex()), asm.I32(1))
 	write := func(field abi.Field, ptr, size int32) []byte {
-		return code(i32(int32(field)), i32(ptr), i32(size), call_(fnWrite), i32(int32(abi.CodeSkip)))
+		return asm.Code(asm.I32(int32(field)), asm.I32(ptr), asm.I32(size), asm.Call(fnWrite), asm.I32(int32(abi.CodeSkip)))
 	}
 	for name, c := range map[string]struct {
 		invoke []byte
 		want   string
 	}{
-		"unreachable": {unreachable, "the plugin trapped: unreachable"},
+		"unreachable": {asm.Unreachable, "the plugin trapped: unreachable"},
 		"recursion":   {overflow.invoke, "call_depth: more than 10,000 calls within each other; let it do less at once, or raise plugins.limits.call_depth"},
 		"giant output": {
-			code(i32(17), growMemory, drop, write(abi.FieldNewObject, 0, 1<<20+1)),
+			asm.Code(asm.I32(17), asm.MemoryGrow, asm.Drop, write(abi.FieldNewObject, 0, 1<<20+1)),
 			"output_bytes: new_object: 1,048,577 bytes are more than the limit of 1,048,576 bytes",
 		},
 		"long status":         {write(abi.FieldNewStatus, 0, 65), "new_status: 65 bytes are more than the limit of 64"},
@@ -193,10 +194,10 @@ func TestTraps(t *testing.T) {
 		"write of an input":   {write(abi.FieldObject, 0, 1), "object: it is not an output"},
 		"write of no field":   {write(99, 0, 1), "field(99): it is not an output"},
 		"write of minus one":  {write(-1, 0, 1), "field(-1): it is not an output"},
-		"input outside":       {code(i32(1), i32(-2), i32(1000), call_(fnRead)), "field_read of object: 7 bytes at 0xfffffffe"},
-		"log outside":         {code(i32(0), i32(1<<18), i32(1), call_(fnLog), i32(3)), "log: 1 bytes at 0x40000 are outside"},
-		"division by zero":    {code(i32(1), i32(0), []byte{0x6d}), "integer divide by zero"},
-		"load outside":        {code(i32(-1), []byte{0x28, 2, 0}), "out of bounds memory access"},
+		"input outside":       {asm.Code(asm.I32(1), asm.I32(-2), asm.I32(1000), asm.Call(fnRead)), "field_read of object: 7 bytes at 0xfffffffe"},
+		"log outside":         {asm.Code(asm.I32(0), asm.I32(1<<18), asm.I32(1), asm.Call(fnLog), asm.I32(3)), "log: 1 bytes at 0x40000 are outside"},
+		"division by zero":    {asm.Code(asm.I32(1), asm.I32(0), asm.I32DivS), "integer divide by zero"},
+		"load outside":        {asm.Code(asm.I32(-1), asm.I32Load), "out of bounds memory access"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := overflow
@@ -207,7 +208,7 @@ func TestTraps(t *testing.T) {
 }
 
 func TestOutcomes(t *testing.T) {
-	answer := func(c abi.Code, before ...[]byte) []byte { return code(append(before, i32(int32(c)))...) }
+	answer := func(c abi.Code, before ...[]byte) []byte { return asm.Code(append(before, asm.I32(int32(c)))...) }
 	delay := "\x00\x2f\x68\x59\x00\x00\x00\x00"
 	texts := []string{"open", "", "nowhere", "not JSON", "why", delay, "\xff\xff\xff\xff\xff\xff\xff\xff", `{"m":1}`, "\xff"}
 	put := func(f abi.Field, n int) []byte { return writeText(f, n, texts[n]) }
@@ -313,9 +314,9 @@ func TestOutcomes(t *testing.T) {
 	}
 	t.Run("long reason", func(t *testing.T) {
 		g := guest{}
-		g.manifestFn = code(i32(int32(abi.FieldManifest)), i32(bufferAt), i32(int32(len(door))), call_(fnWrite))
+		g.manifestFn = asm.Code(asm.I32(int32(abi.FieldManifest)), asm.I32(bufferAt), asm.I32(int32(len(door))), asm.Call(fnWrite))
 		g.manifest = strings.Repeat(" ", bufferAt-manifestAt) + door
-		g.invoke = answer(abi.CodePause, i32(int32(abi.FieldReason)), i32(manifestAt), i32(maxReason*2), call_(fnWrite))
+		g.invoke = answer(abi.CodePause, asm.I32(int32(abi.FieldReason)), asm.I32(manifestAt), asm.I32(maxReason*2), asm.Call(fnWrite))
 		if out := serveGuest(t, g).invoke("door", "closed", `{}`); len(out.Reason) != maxReason {
 			t.Errorf("the reason has %d bytes; want %d", len(out.Reason), maxReason)
 		}
@@ -323,8 +324,8 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestAnUnchangedObjectIsNoChange(t *testing.T) {
-	r := serveGuest(t, guest{manifest: door, texts: []string{"open", `{"n":0}`}, invoke: code(
-		writeText(abi.FieldNewObject, 1, `{"n":0}`), writeText(abi.FieldNewStatus, 0, "open"), i32(1))})
+	r := serveGuest(t, guest{manifest: door, texts: []string{"open", `{"n":0}`}, invoke: asm.Code(
+		writeText(abi.FieldNewObject, 1, `{"n":0}`), writeText(abi.FieldNewStatus, 0, "open"), asm.I32(1))})
 	if out := r.invoke("door", "closed", `{"n":0}`); out.Changed || len(out.Object) != 0 {
 		t.Errorf("outcome %+v; want no change", out)
 	}
@@ -335,17 +336,17 @@ func TestAnUnchangedObjectIsNoChange(t *testing.T) {
 
 func TestMemoryEndsAtItsLimit(t *testing.T) {
 	// It grows page by page until it cannot, and then traps.
-	g := guest{manifest: door, invoke: code(loop, i32(1), growMemory, i32(-1), []byte{0x47}, branchIf0, endBlock, unreachable)}
+	g := guest{manifest: door, invoke: asm.Code(asm.Loop, asm.I32(1), asm.MemoryGrow, asm.I32(-1), asm.I32Ne, asm.BrIf(0), asm.End, asm.Unreachable)}
 	r := serveGuest(t, g, func(o *Options) { o.Limits.MemoryBytes = 2 << 20 })
 	wantTrap(t, r, "door", "closed", `{}`, "unreachable", "memory_bytes: it asked for 2,162,688 bytes of 2,097,152 bytes")
 }
 
 func TestLogFloodIsCut(t *testing.T) {
 	// 1,000,000 lines of 64 bytes, and one of all memory.
-	g := guest{manifest: door, invoke: code(
-		i32(1_000_000), setLocal(1),
-		loop, i32(0), i32(2048), i32(64), call_(fnLog), getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock,
-		i32(0), i32(0), i32(1<<18), call_(fnLog), i32(3))}
+	g := guest{manifest: door, invoke: asm.Code(
+		asm.I32(1_000_000), asm.Set(1),
+		asm.Loop, asm.I32(0), asm.I32(2048), asm.I32(64), asm.Call(fnLog), asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End,
+		asm.I32(0), asm.I32(0), asm.I32(1<<18), asm.Call(fnLog), asm.I32(3))}
 	r := serveGuest(t, g, func(o *Options) { o.Limits.LogBytes, o.Limits.HostCalls = 1000, 1_000_010 })
 	if out := r.invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeSkip {
 		t.Errorf("outcome %+v; want a flood to be no error", out)
@@ -359,7 +360,7 @@ func TestLogFloodIsCut(t *testing.T) {
 }
 
 func TestHostCallsEndAtTheDeadline(t *testing.T) {
-	g := guest{manifest: door, invoke: code(loop, i32(0), i32(0), i32(0), call_(fnLog), branch0, endBlock, i32(3))}
+	g := guest{manifest: door, invoke: asm.Code(asm.Loop, asm.I32(0), asm.I32(0), asm.I32(0), asm.Call(fnLog), asm.Br(0), asm.End, asm.I32(3))}
 	r := serveGuest(t, g, func(o *Options) { o.Clock = &stepClock{step: time.Second} })
 	wantTrap(t, r, "door", "closed", `{}`, "it reached the deadline")
 }
@@ -406,25 +407,21 @@ func TestDamagedModulesDoNotHurtTheHost(t *testing.T) {
 
 // TestTablesEndAtTheirLimit grows a table that declares no maximum, or a high one: it ends where a step of 2^16 does not fit.
 func TestTablesEndAtTheirLimit(t *testing.T) {
-	const notEqual = 0x47
-	growTable := []byte{0xfc, 0x0f, 0x00}
-	nullFunction := []byte{0xd0, 0x70}
-	tableSize := []byte{0xfc, 0x10, 0x00}
 	for name, limits := range map[string][]byte{
 		"no maximum":   {0x00, 0x01},
-		"high maximum": append([]byte{0x01, 0x01}, uleb(1<<32-1)...),
+		"high maximum": append([]byte{0x01, 0x01}, asm.Uleb(1<<32-1)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			// Growing goes on until it fails; the answer is the code 100 + size/2^16.
-			g := guest{manifest: door, table: append([]byte{0x01, 0x70}, limits...), invoke: code(
-				loop, nullFunction, i32(1<<16), growTable, i32(-1), []byte{notEqual}, branchIf0, endBlock,
-				tableSize, i32(16), []byte{0x76}, i32(100), []byte{0x6a})}
+			g := guest{manifest: door, table: append([]byte{0x01, 0x70}, limits...), invoke: asm.Code(
+				asm.Loop, asm.RefNullFunc, asm.I32(1<<16), asm.TableGrow, asm.I32(-1), asm.I32Ne, asm.BrIf(0), asm.End,
+				asm.TableSize, asm.I32(16), asm.I32ShrU, asm.I32(100), asm.I32Add)}
 			r := serveGuest(t, g)
 			wantPieces(t, r.invoke("door", "closed", `{}`).Reason, "the code 115")
 		})
 	}
 	r := newRig(t)
-	r.put("big.wasm", guest{manifest: door, table: append([]byte{0x01, 0x70, 0x00}, uleb(1<<20+1)...)}.bytes())
+	r.put("big.wasm", guest{manifest: door, table: append([]byte{0x01, 0x70, 0x00}, asm.Uleb(1<<20+1)...)}.bytes())
 	r.load()
 	r.refused("big", "it has a table of 1048577 elements; the limit is 1048576")
 	r.put("many.wasm", guest{manifest: door, table: append([]byte{9}, bytes.Repeat([]byte{0x70, 0x00, 0x01}, 9)...)}.bytes())
@@ -434,23 +431,23 @@ func TestTablesEndAtTheirLimit(t *testing.T) {
 
 // TestCountsAreChecked has files of a few bytes that claim to hold a lot.
 func TestCountsAreChecked(t *testing.T) {
-	huge := uleb(1<<32 - 1)
-	header := []byte("\x00asm\x01\x00\x00\x00")
-	memory := section(5, []byte{1, 0, 1})
-	function := slices.Concat(section(1, vector(funcType("", ""))), section(3, []byte{1, 0}), memory)
+	huge := asm.Uleb(1<<32 - 1)
+	header := []byte(asm.Header)
+	memory := asm.Section(5, []byte{1, 0, 1})
+	function := slices.Concat(asm.Section(1, asm.Vector(asm.FuncType("", ""))), asm.Section(3, []byte{1, 0}), memory)
 	for label, c := range map[string]struct {
 		raw  []byte
 		want string
 	}{
-		"types":     {section(1, huge), "its type section claims 4294967295 entries"},
-		"imports":   {section(2, huge), "its import section claims 4294967295 entries"},
-		"functions": {section(3, huge), "its function section claims 4294967295 entries"},
-		"data":      {slices.Concat(memory, section(11, huge)), "its data section claims 4294967295 entries"},
-		"code":      {slices.Concat(function, section(10, []byte{1, 100, 0})), "its code section is malformed"},
+		"types":     {asm.Section(1, huge), "its type section claims 4294967295 entries"},
+		"imports":   {asm.Section(2, huge), "its import section claims 4294967295 entries"},
+		"functions": {asm.Section(3, huge), "its function section claims 4294967295 entries"},
+		"data":      {slices.Concat(memory, asm.Section(11, huge)), "its data section claims 4294967295 entries"},
+		"code":      {slices.Concat(function, asm.Section(10, []byte{1, 100, 0})), "its code section is malformed"},
 		"locals": {
-			slices.Concat(function, section(10, vector(name("\x01"+string(huge)+"\x7f")))), "4294967295 locals; the limit is 50000",
+			slices.Concat(function, asm.Section(10, asm.Vector(asm.Text("\x01"+string(huge)+"\x7f")))), "4294967295 locals; the limit is 50000",
 		},
-		"groups": {slices.Concat(function, section(10, vector(name(string(huge))))), "its function 0 claims 4294967295 entries"},
+		"groups": {slices.Concat(function, asm.Section(10, asm.Vector(asm.Text(string(huge))))), "its function 0 claims 4294967295 entries"},
 	} {
 		t.Run(label, func(t *testing.T) {
 			r := newRig(t)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -39,21 +40,21 @@ const (
 // what comes back: the field failure, else head and body.
 func sender(asks string, body int, timeout int32) guest {
 	readBehind := func(field abi.Field) []byte { // local 1 is how far the reply reaches
-		return code(i32(int32(field)), getLocal(1), i32(replyAt), []byte{0x6a}, i32(32<<10), call_(fnRead), getLocal(1), []byte{0x6a}, setLocal(1))
+		return asm.Code(asm.I32(int32(field)), asm.Get(1), asm.I32(replyAt), asm.I32Add, asm.I32(32<<10), asm.Call(fnRead), asm.Get(1), asm.I32Add, asm.Set(1))
 	}
 	return guest{
 		imports: append(abiImports[:3:3], "wfrt_v1.http_send"), manifest: asking(asks),
-		invoke: code(
+		invoke: asm.Code(
 			// The head is the object without its quotes; "|" stands for a line break: the guest replaces none, the host is given lines by
 			// the payload below.
-			i32(int32(abi.FieldObject)), i32(0x800), i32(0x400), call_(fnRead), setLocal(1),
-			i32(0x801), getLocal(1), i32(2), []byte{0x6b}, i32(bodyAt), i32(int32(body)), i32(timeout), call_(fnSend), drop,
-			i32(0), setLocal(1),
+			asm.I32(int32(abi.FieldObject)), asm.I32(0x800), asm.I32(0x400), asm.Call(fnRead), asm.Set(1),
+			asm.I32(0x801), asm.Get(1), asm.I32(2), asm.I32Sub, asm.I32(bodyAt), asm.I32(int32(body)), asm.I32(timeout), asm.Call(fnSend), asm.Drop,
+			asm.I32(0), asm.Set(1),
 			readBehind(abi.FieldFailure),
-			getLocal(1), i32(0), []byte{0x4c, 0x04, 0x40}, // if nothing failed (i32.le_s): absent is −1
-			i32(0), setLocal(1), readBehind(abi.FieldHTTPHead), readBehind(abi.FieldHTTPBody),
-			endBlock,
-			i32(int32(abi.FieldReason)), i32(replyAt), getLocal(1), call_(fnWrite), i32(int32(abi.CodePause)),
+			asm.Get(1), asm.I32(0), asm.I32LeS, asm.If, // if nothing failed (i32.le_s): absent is −1
+			asm.I32(0), asm.Set(1), readBehind(abi.FieldHTTPHead), readBehind(abi.FieldHTTPBody),
+			asm.End,
+			asm.I32(int32(abi.FieldReason)), asm.I32(replyAt), asm.Get(1), asm.Call(fnWrite), asm.I32(int32(abi.CodePause)),
 		),
 	}
 }
@@ -429,9 +430,9 @@ func TestBadSends(t *testing.T) {
 	send := func(arguments ...int32) []byte {
 		var b []byte
 		for _, a := range arguments {
-			b = append(b, i32(a)...)
+			b = append(b, asm.I32(a)...)
 		}
-		return append(b, code(call_(fnSend), drop, i32(3))...)
+		return append(b, asm.Code(asm.Call(fnSend), asm.Drop, asm.I32(3))...)
 	}
 	for name, c := range map[string]struct {
 		body []byte

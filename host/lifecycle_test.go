@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -126,9 +127,9 @@ func TestCodesByKind(t *testing.T) {
 	}
 	for code_ := abi.CodeTo; code_ <= abi.CodeDone; code_++ {
 		due := "\x08\x07\x06\x05\x04\x03\x02\x01"
-		r, handlers := serveLife(t, guest{texts: []string{"done", due, "why"}, invoke: code(
+		r, handlers := serveLife(t, guest{texts: []string{"done", due, "why"}, invoke: asm.Code(
 			writeText(abi.FieldNewStatus, 0, "done"), writeText(abi.FieldDue, 1, due), writeText(abi.FieldReason, 2, "why"),
-			i32(int32(code_)))})
+			asm.I32(int32(code_)))})
 		for kind, h := range handlers {
 			out := r.call(h, `{}`)
 			if strings.Contains(allowed[kind], fmt.Sprint(int(code_))) {
@@ -189,9 +190,9 @@ func TestInputsByKind(t *testing.T) {
 		abi.FieldIdempotencyKey: keys,
 	} {
 		t.Run(field.String(), func(t *testing.T) {
-			r, handlers := serveLife(t, guest{invoke: code(
-				i32(int32(abi.FieldReason)), i32(bufferAt), i32(int32(field)), i32(bufferAt), i32(100), call_(fnRead), call_(fnWrite),
-				i32(int32(abi.CodeError)))}, func(o *Options) { o.Clock = stillClock{now: time.Unix(1_769_000_000, 0)} })
+			r, handlers := serveLife(t, guest{invoke: asm.Code(
+				asm.I32(int32(abi.FieldReason)), asm.I32(bufferAt), asm.I32(int32(field)), asm.I32(bufferAt), asm.I32(100), asm.Call(fnRead), asm.Call(fnWrite),
+				asm.I32(int32(abi.CodeError)))}, func(o *Options) { o.Clock = stillClock{now: time.Unix(1_769_000_000, 0)} })
 			for kind, h := range handlers {
 				in := r.invocationOf(h, "waiting", `{}`)
 				in.Record.State, in.Record.Reason, in.Slot = runtime.Paused, "rusty", slot
@@ -214,8 +215,8 @@ func TestInputsByKind(t *testing.T) {
 
 func TestAnEmptyPayloadIsPresent(t *testing.T) {
 	// It answers code 1 + the length that it reads: 0 is CodeTo, −1 no code.
-	r, handlers := serveLife(t, guest{texts: []string{"done"}, invoke: code(writeText(abi.FieldNewStatus, 0, "done"),
-		i32(int32(abi.FieldPayload)), i32(bufferAt), i32(100), call_(fnRead), i32(1), []byte{0x6a})})
+	r, handlers := serveLife(t, guest{texts: []string{"done"}, invoke: asm.Code(writeText(abi.FieldNewStatus, 0, "done"),
+		asm.I32(int32(abi.FieldPayload)), asm.I32(bufferAt), asm.I32(100), asm.Call(fnRead), asm.I32(1), asm.I32Add)})
 	if out := r.call(handlers[abi.KindCallback], `{}`); out.Kind != runtime.OutcomeTo {
 		t.Errorf("outcome %+v; want a payload of no bytes to be there", out)
 	}
@@ -236,9 +237,9 @@ func TestDue(t *testing.T) {
 		"error wins": {at, abi.CodeError, runtime.Outcome{Kind: runtime.OutcomeError}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			body := code(writeText(abi.FieldDue, 0, c.due), i32(int32(c.code)))
+			body := asm.Code(writeText(abi.FieldDue, 0, c.due), asm.I32(int32(c.code)))
 			if c.code == 0 {
-				body = i32(int32(abi.CodeDone))
+				body = asm.I32(int32(abi.CodeDone))
 			}
 			r, handlers := serveLife(t, guest{texts: []string{c.due}, invoke: body})
 			out := r.call(handlers[abi.KindTimer], `{}`)
@@ -254,8 +255,8 @@ func TestDue(t *testing.T) {
 // function keeps an object by writing it back.
 func TestObjectsOfHandlersThatMoveNothing(t *testing.T) {
 	due := "\x08\x07\x06\x05\x04\x03\x02\x01"
-	r, handlers := serveLife(t, guest{texts: []string{`{"n":0}`, due}, invoke: code(
-		writeText(abi.FieldNewObject, 0, `{"n":0}`), writeText(abi.FieldDue, 1, due), i32(int32(abi.CodeDone)))})
+	r, handlers := serveLife(t, guest{texts: []string{`{"n":0}`, due}, invoke: asm.Code(
+		writeText(abi.FieldNewObject, 0, `{"n":0}`), writeText(abi.FieldDue, 1, due), asm.I32(int32(abi.CodeDone)))})
 	for kind, want := range map[string][2]bool{ // of another object, of the same
 		abi.KindErase: {true, true}, abi.KindFilter: {true, false}, abi.KindHook: {false, false}, abi.KindTimer: {false, false},
 	} {

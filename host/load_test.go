@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -72,7 +73,7 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 	writes := func(manifest string) guest { return guest{manifest: manifest} }
 	big := guest{
 		manifest: door, memory: 100 << 20 / pageBytes,
-		manifestFn: code(i32(int32(abi.FieldManifest)), i32(0), i32(90<<20), call_(fnWrite)),
+		manifestFn: asm.Code(asm.I32(int32(abi.FieldManifest)), asm.I32(0), asm.I32(90<<20), asm.Call(fnWrite)),
 	}
 	for name, c := range map[string]struct {
 		guest guest
@@ -106,11 +107,11 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 		},
 		"too much memory": {guest{manifest: door, memory: 2000}, []string{"memory_bytes: it asked for 131,072,000 bytes of 125,829,120 bytes"}},
 		"trap in init": {
-			guest{manifest: door, initialize: unreachable},
+			guest{manifest: door, initialize: asm.Unreachable},
 			[]string{"_initialize: the plugin trapped: unreachable"},
 		},
 		"trap in start": {
-			guest{manifest: door, startsWith: unreachable},
+			guest{manifest: door, startsWith: asm.Unreachable},
 			[]string{"instantiate: the plugin trapped", "unreachable"},
 		},
 		"write in init": {
@@ -118,13 +119,13 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 			[]string{"_initialize", "not an output of this call"},
 		},
 		"trap in manifest": {
-			guest{manifest: door, manifestFn: unreachable},
+			guest{manifest: door, manifestFn: asm.Unreachable},
 			[]string{"wfrt_manifest: the plugin trapped: unreachable"},
 		},
-		"no manifest": {guest{manifest: door, manifestFn: []byte{0x01}}, []string{"wrote no manifest"}},
+		"no manifest": {guest{manifest: door, manifestFn: asm.Nop}, []string{"wrote no manifest"}},
 		"reads in manifest": {
-			guest{manifest: door, manifestFn: code(
-				i32(1), i32(0), i32(8), call_(fnRead), i32(-1), []byte{0x46, 0x04, 0x40}, endBlock, unreachable)},
+			guest{manifest: door, manifestFn: asm.Code(
+				asm.I32(1), asm.I32(0), asm.I32(8), asm.Call(fnRead), asm.I32(-1), asm.I32Eq, asm.If, asm.End, asm.Unreachable)},
 			[]string{"unreachable"},
 		},
 		"huge manifest": {

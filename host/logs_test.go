@@ -8,21 +8,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
 
 // logsText is the code that logs texts[n].
 func logsText(level int32, n int, text string) []byte {
-	return code(i32(level), i32(textAt+64*int32(n)), i32(int32(len(text))), call_(fnLog))
+	return asm.Code(asm.I32(level), asm.I32(textAt+64*int32(n)), asm.I32(int32(len(text))), asm.Call(fnLog))
 }
 
 func TestLinesGoToTheOutcome(t *testing.T) {
 	now := time.Date(2026, 1, 21, 12, 53, 20, 5, time.UTC)
 	texts := []string{"plain", `{"msg":"m","b":[1,"x"],"a":"two words","c":"y"}`, "broken \xff", "hidden"}
-	g := guest{manifest: door, texts: texts, invoke: code(
+	g := guest{manifest: door, texts: texts, invoke: asm.Code(
 		logsText(abi.LevelInfo, 0, texts[0]), logsText(abi.LevelError, 1, texts[1]), logsText(abi.LevelWarn, 2, texts[2]),
-		logsText(abi.LevelDebug, 3, texts[3]), i32(int32(abi.CodeSkip)))}
+		logsText(abi.LevelDebug, 3, texts[3]), asm.I32(int32(abi.CodeSkip)))}
 	r := serveGuest(t, g, func(o *Options) { o.Clock, o.Logger = stillClock{now: now}, slog.New(slog.DiscardHandler) })
 	in := r.invocation("door", "closed", `{}`)
 	want := []runtime.LogLine{
@@ -48,7 +49,7 @@ func TestLinesGoToTheOutcome(t *testing.T) {
 }
 
 func TestDebugLinesAreKeptWhileTheServerLogsThem(t *testing.T) {
-	g := guest{manifest: door, texts: []string{"seen"}, invoke: code(logsText(abi.LevelDebug, 0, "seen"), i32(3))}
+	g := guest{manifest: door, texts: []string{"seen"}, invoke: asm.Code(logsText(abi.LevelDebug, 0, "seen"), asm.I32(3))}
 	out := serveGuest(t, g).invoke("door", "closed", `{}`)
 	if len(out.Logs) != 1 || out.Logs[0].Level != -4 || out.Logs[0].Text != "seen" {
 		t.Errorf("lines %+v; want the debug line", out.Logs)
@@ -58,10 +59,10 @@ func TestDebugLinesAreKeptWhileTheServerLogsThem(t *testing.T) {
 // TestLinesSurviveWhatGoesWrong: the log of an attempt that fails is the one that people look for.
 func TestLinesSurviveWhatGoesWrong(t *testing.T) {
 	for name, ending := range map[string][]byte{
-		"trap": unreachable, "error": i32(int32(abi.CodeError)), "no code": i32(0), "no destination": i32(int32(abi.CodeTo)),
+		"trap": asm.Unreachable, "error": asm.I32(int32(abi.CodeError)), "no code": asm.I32(0), "no destination": asm.I32(int32(abi.CodeTo)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := guest{manifest: door, texts: []string{"before"}, invoke: code(logsText(abi.LevelInfo, 0, "before"), ending)}
+			g := guest{manifest: door, texts: []string{"before"}, invoke: asm.Code(logsText(abi.LevelInfo, 0, "before"), ending)}
 			out := serveGuest(t, g).invoke("door", "closed", `{}`)
 			if len(out.Logs) != 1 || out.Logs[0].Text != "before" || out.Reason == "" && name != "error" {
 				t.Errorf("outcome %+v; want the line", out)
@@ -93,7 +94,7 @@ func TestAPanicIsOneLine(t *testing.T) {
 		"no panic": {[]string{"a panic: b\nc\n"}, []string{"a panic: b", "c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := serveGuest(t, guest{manifest: door, invoke: code(i32(3))})
+			r := serveGuest(t, guest{manifest: door, invoke: asm.Code(asm.I32(3))})
 			in := r.invocation("door", "closed", `{}`)
 			pool := in.Handler.Invoker.(*invoker).module.pool
 			i, _, err := pool.take(t.Context(), pool.runs)
@@ -124,8 +125,8 @@ func TestAPanicIsOneLine(t *testing.T) {
 
 func TestOutcomeLogsAreBounded(t *testing.T) {
 	flood := func(line []byte) guest {
-		return guest{manifest: door, texts: []string{`{"a":"\u0001<>"}`, "x", "\xff\xff"}, invoke: code(
-			i32(10_000), setLocal(1), loop, line, getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, i32(3))}
+		return guest{manifest: door, texts: []string{`{"a":"\u0001<>"}`, "x", "\xff\xff"}, invoke: asm.Code(
+			asm.I32(10_000), asm.Set(1), asm.Loop, line, asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, asm.I32(3))}
 	}
 	for name, line := range map[string][]byte{
 		"short":   logsText(0, 1, "x"),

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -103,7 +104,7 @@ func TestNoMemoryIsLeft(t *testing.T) {
 // TestGrowthEndsWhereAllPluginsEnd grows a memory whose own limit is out of reach, since another instance is in use.
 func TestGrowthEndsWhereAllPluginsEnd(t *testing.T) {
 	grow := doorNamed("grow")
-	grow.invoke = code(loop, i32(1), growMemory, i32(-1), []byte{0x47}, branchIf0, endBlock, unreachable)
+	grow.invoke = asm.Code(asm.Loop, asm.I32(1), asm.MemoryGrow, asm.I32(-1), asm.I32Ne, asm.BrIf(0), asm.End, asm.Unreachable)
 	r := newRig(t, within)
 	r.put("door.wasm", doorGuest().bytes())
 	r.put("grow.wasm", grow.bytes())
@@ -121,9 +122,9 @@ func TestGrowthEndsWhereAllPluginsEnd(t *testing.T) {
 func TestMemoryIsGivenBack(t *testing.T) {
 	r := newRig(t)
 	for _, g := range []guest{
-		{manifest: door, startsWith: unreachable},
-		{manifest: door, initialize: unreachable},
-		{manifest: door, manifestFn: unreachable},
+		{manifest: door, startsWith: asm.Unreachable},
+		{manifest: door, initialize: asm.Unreachable},
+		{manifest: door, manifestFn: asm.Unreachable},
 		{manifest: `{}`},
 	} {
 		r.put("door.wasm", g.bytes())

@@ -5,34 +5,21 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
-)
-
-// Instructions of the guests that try to remember.
-var (
-	load32     = []byte{0x28, 2, 0}
-	store32    = []byte{0x36, 2, 0}
-	sizeMemory = []byte{0x3f, 0}
-	add        = []byte{0x6a}
-	multiply   = []byte{0x6c}
-	notEqual   = []byte{0x47}
-	getGlobal  = []byte{0x23, 0}
-	setGlobal  = []byte{0x24, 0}
-	growTable  = []byte{0xd0, 0x70, 0x41, 1, 0xfc, 15, 0, 0x1a} // by a null
-	sizeTable  = []byte{0xfc, 16, 0}
 )
 
 // rememberers are guests that answer skip (3) when they find no trace of an invocation before, and permanent (7) when they do.
 func rememberers() map[string]guest {
 	const at = 5000
-	answer := code(getLocal(1), i32(4), multiply, i32(3), add)
+	answer := asm.Code(asm.Get(1), asm.I32(4), asm.I32Mul, asm.I32(3), asm.I32Add)
 	guests := map[string]guest{
-		"in memory":       {invoke: code(i32(at), load32, setLocal(1), i32(at), i32(1), store32, answer)},
-		"by growing":      {invoke: code(sizeMemory, i32(4), notEqual, setLocal(1), i32(1), growMemory, drop, answer)},
-		"in grown memory": {invoke: code(i32(1), growMemory, i32(1<<16), multiply, load32, setLocal(1), i32(4<<16), i32(1), store32, answer)},
-		"in a global":     {invoke: code(getGlobal, setLocal(1), i32(1), setGlobal, answer), globals: []byte{1, 0x7f, 1, 0x41, 0, 0x0b}},
-		"in a table":      {invoke: code(sizeTable, i32(1), notEqual, setLocal(1), growTable, answer), table: []byte{1, 0x70, 0, 1}},
+		"in memory":       {invoke: asm.Code(asm.I32(at), asm.I32Load, asm.Set(1), asm.I32(at), asm.I32(1), asm.I32Store, answer)},
+		"by growing":      {invoke: asm.Code(asm.MemorySize, asm.I32(4), asm.I32Ne, asm.Set(1), asm.I32(1), asm.MemoryGrow, asm.Drop, answer)},
+		"in grown memory": {invoke: asm.Code(asm.I32(1), asm.MemoryGrow, asm.I32(1<<16), asm.I32Mul, asm.I32Load, asm.Set(1), asm.I32(4<<16), asm.I32(1), asm.I32Store, answer)},
+		"in a global":     {invoke: asm.Code(asm.GetGlobal(0), asm.Set(1), asm.I32(1), asm.SetGlobal(0), answer), globals: []byte{1, 0x7f, 1, 0x41, 0, 0x0b}},
+		"in a table":      {invoke: asm.Code(asm.TableSize, asm.I32(1), asm.I32Ne, asm.Set(1), asm.RefNullFunc, asm.I32(1), asm.TableGrow, asm.Drop, answer), table: []byte{1, 0x70, 0, 1}},
 	}
 	for name, g := range guests {
 		g.manifest = door
@@ -117,9 +104,9 @@ func TestFreshBeginsAfterTheWarmUp(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			// The initialisation writes 2, the warm-up adds 1 and grows the memory; an invocation answers what it finds, and spoils it.
 			g := guest{
-				manifest: door, initialize: code(i32(at), i32(2), store32),
-				warm:   code(i32(at), i32(at), load32, i32(1), add, store32, i32(1), growMemory, drop),
-				invoke: code(i32(at), load32, setLocal(1), i32(at), i32(0), store32, sizeMemory, i32(5), notEqual, getLocal(1), add),
+				manifest: door, initialize: asm.Code(asm.I32(at), asm.I32(2), asm.I32Store),
+				warm:   asm.Code(asm.I32(at), asm.I32(at), asm.I32Load, asm.I32(1), asm.I32Add, asm.I32Store, asm.I32(1), asm.MemoryGrow, asm.Drop),
+				invoke: asm.Code(asm.I32(at), asm.I32Load, asm.Set(1), asm.I32(at), asm.I32(0), asm.I32Store, asm.MemorySize, asm.I32(5), asm.I32Ne, asm.Get(1), asm.I32Add),
 			}
 			r := serveFrozen(t, g, keep)
 			for range 3 {
@@ -181,13 +168,13 @@ func TestFreshWithoutMemoryForASnapshotIsRefused(t *testing.T) {
 
 func TestATrapEndsAFreshInstance(t *testing.T) {
 	g := doorGuest()
-	g.invoke = unreachable
+	g.invoke = asm.Unreachable
 	wantTrap(t, serveFrozen(t, g, freeze), "door", "closed", `{}`, "unreachable")
 }
 
 func TestWhatTheWarmUpMayDo(t *testing.T) {
 	g := doorGuest()
-	g.warm = code(i32(int32(abi.FieldNewObject)), i32(0), i32(1), call_(fnWrite))
+	g.warm = asm.Code(asm.I32(int32(abi.FieldNewObject)), asm.I32(0), asm.I32(1), asm.Call(fnWrite))
 	r := newRig(t, fresh)
 	r.put("door.wasm", g.bytes())
 	r.load()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -25,7 +26,7 @@ func generation(n int) []byte {
 		manifest: `{"abi":1,"version":"` + version + `","workflows":[{"name":"door","handlers":[` +
 			`{"id":1,"kind":"step","name":"closed","status":"closed","to":["open"]}],"terminal":["open"]}]}`,
 		texts:  []string{"open", object},
-		invoke: code(writeText(abi.FieldNewObject, 1, object), writeText(abi.FieldNewStatus, 0, "open"), i32(1)),
+		invoke: asm.Code(writeText(abi.FieldNewObject, 1, object), writeText(abi.FieldNewStatus, 0, "open"), asm.I32(1)),
 	}.bytes()
 }
 
@@ -112,7 +113,7 @@ func TestAnOldModuleEndsItsInvocations(t *testing.T) {
 	gate := &gateReader{entered: make(chan struct{}), open: make(chan struct{})}
 	g := doorGuest()
 	g.imports = slices.Concat(abiImports, []string{wasiModule + ".random_get"})
-	g.invoke = code(i32(bufferAt), i32(8), call_(3), drop, g.invoke)
+	g.invoke = asm.Code(asm.I32(bufferAt), asm.I32(8), asm.Call(3), asm.Drop, g.invoke)
 	r := serveGuest(t, g, func(o *Options) { o.Random = gate })
 	in := r.invocation("door", "closed", `{}`)
 	old := in.Handler.Invoker.(*invoker).module
@@ -163,7 +164,7 @@ func TestInvocationsWaitForAnInstance(t *testing.T) {
 	gate := &gateReader{entered: make(chan struct{}), open: make(chan struct{})}
 	g := doorGuest()
 	g.imports = slices.Concat(abiImports, []string{wasiModule + ".random_get"})
-	g.invoke = code(i32(bufferAt), i32(8), call_(3), drop, g.invoke)
+	g.invoke = asm.Code(asm.I32(bufferAt), asm.I32(8), asm.Call(3), asm.Drop, g.invoke)
 	r := serveGuest(t, g, func(o *Options) { o.Random, o.Limits.Instances = gate, 2 })
 	in := r.invocation("door", "closed", `{}`)
 	results := make(chan error)
@@ -208,7 +209,7 @@ func TestInvocationsWaitForAnInstance(t *testing.T) {
 
 // TestWorkBesideTheRunsHasItsOwnInstances keeps every instance for runs busy, then every other one.
 func TestWorkBesideTheRunsHasItsOwnInstances(t *testing.T) {
-	g := guest{manifest: life, invoke: code(i32(int32(abi.CodeDone)))}
+	g := guest{manifest: life, invoke: asm.Code(asm.I32(int32(abi.CodeDone)))}
 	r := newRig(t, func(o *Options) { o.Limits.Instances = 1 })
 	r.put("life.wasm", g.bytes())
 	r.load()
@@ -300,7 +301,7 @@ func TestTheTimeOfAnInvocationBeginsWithItsInstance(t *testing.T) {
 // TestCountsAreOfThePlugin counts over a replacement: what is counted never falls.
 func TestCountsAreOfThePlugin(t *testing.T) {
 	trap := doorGuest()
-	trap.invoke = unreachable
+	trap.invoke = asm.Unreachable
 	r := serveGuest(t, doorGuest())
 	var old *runtime.Invocation
 	for n, g := range []guest{doorGuest(), trap, echoGuest(), trap} {

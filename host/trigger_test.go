@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -16,7 +17,7 @@ const fnTrigger = 3
 func triggers(workflow, foreignID, object string, body ...[]byte) guest {
 	return guest{
 		imports: append(abiImports[:3:3], "wfrt_v1.trigger"), manifest: asking(`{"trigger":["*"]}`), texts: []string{workflow, foreignID, object, "open"},
-		invoke: code(body...),
+		invoke: asm.Code(body...),
 	}
 }
 
@@ -24,20 +25,22 @@ func triggers(workflow, foreignID, object string, body ...[]byte) guest {
 func triggerTexts(g guest) []byte {
 	var b []byte
 	for n, text := range g.texts[:3] {
-		b = append(b, code(i32(textAt+64*int32(n)), i32(int32(len(text))))...)
+		b = append(b, asm.Code(asm.I32(textAt+64*int32(n)), asm.I32(int32(len(text))))...)
 	}
-	return append(b, call_(fnTrigger)...)
+	return append(b, asm.Call(fnTrigger)...)
 }
 
 // toOpen is the code that moves the run to open.
-func toOpen() []byte { return code(writeText(abi.FieldNewStatus, 3, "open"), i32(int32(abi.CodeTo))) }
+func toOpen() []byte {
+	return asm.Code(writeText(abi.FieldNewStatus, 3, "open"), asm.I32(int32(abi.CodeTo)))
+}
 
 // TestTriggerCopies has a guest that asks for a run and then clears its memory.
 func TestTriggerCopies(t *testing.T) {
 	g := triggers("refunds", "order-7", `{"n":7}`)
-	clearTexts := code(i32(textAt), i32('x'), i32(192), []byte{0xfc, 0x0b, 0x00})
+	clearTexts := asm.Code(asm.I32(textAt), asm.I32('x'), asm.I32(192), asm.MemoryFill)
 	// The texts are written in memory once, so only the first invocation of the instance finds them.
-	g.invoke = code(triggerTexts(g), clearTexts, toOpen())
+	g.invoke = asm.Code(triggerTexts(g), clearTexts, toOpen())
 	r := serveGuest(t, g)
 	out := r.invoke("door", "closed", `{}`)
 	if out.Kind != runtime.OutcomeTo || len(out.Intents) != 1 {
@@ -51,8 +54,8 @@ func TestTriggerCopies(t *testing.T) {
 
 func TestTriggerKeepsTheOrder(t *testing.T) {
 	g := triggers("one", "1", "")
-	second := code(i32(textAt), i32(2), i32(textAt+64), i32(1), i32(0), i32(0), call_(fnTrigger)) // workflow "on", no object
-	g.invoke = code(triggerTexts(g), second, toOpen())
+	second := asm.Code(asm.I32(textAt), asm.I32(2), asm.I32(textAt+64), asm.I32(1), asm.I32(0), asm.I32(0), asm.Call(fnTrigger)) // workflow "on", no object
+	g.invoke = asm.Code(triggerTexts(g), second, toOpen())
 	r := serveGuest(t, g)
 	in := r.invocation("door", "closed", `{}`)
 	var out runtime.Outcome
@@ -73,17 +76,17 @@ func TestTriggerIsForgottenAfterAnError(t *testing.T) {
 		ending []byte
 		want   runtime.OutcomeKind
 	}{
-		"error":           {i32(int32(abi.CodeError)), runtime.OutcomeError},
-		"permanent":       {i32(int32(abi.CodePermanent)), runtime.OutcomePermanent},
-		"no code":         {i32(0), runtime.OutcomeError},
-		"no destination":  {i32(int32(abi.CodeTo)), runtime.OutcomePermanent},
-		"not its code":    {i32(int32(abi.CodeDone)), runtime.OutcomePermanent},
-		"trap":            {unreachable, runtime.OutcomeError},
-		"object not JSON": {code(writeText(abi.FieldNewObject, 3, "open"), toOpen()), runtime.OutcomePermanent},
+		"error":           {asm.I32(int32(abi.CodeError)), runtime.OutcomeError},
+		"permanent":       {asm.I32(int32(abi.CodePermanent)), runtime.OutcomePermanent},
+		"no code":         {asm.I32(0), runtime.OutcomeError},
+		"no destination":  {asm.I32(int32(abi.CodeTo)), runtime.OutcomePermanent},
+		"not its code":    {asm.I32(int32(abi.CodeDone)), runtime.OutcomePermanent},
+		"trap":            {asm.Unreachable, runtime.OutcomeError},
+		"object not JSON": {asm.Code(writeText(abi.FieldNewObject, 3, "open"), toOpen()), runtime.OutcomePermanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := triggers("refunds", "order-7", `{"n":7}`)
-			g.invoke = code(triggerTexts(g), c.ending)
+			g.invoke = asm.Code(triggerTexts(g), c.ending)
 			if out := serveGuest(t, g).invoke("door", "closed", `{}`); out.Kind != c.want || len(out.Intents) != 0 {
 				t.Errorf("outcome %+v; want no intent", out)
 			}
@@ -95,9 +98,9 @@ func TestBadTriggers(t *testing.T) {
 	trigger := func(arguments ...int32) []byte {
 		var b []byte
 		for _, a := range arguments {
-			b = append(b, i32(a)...)
+			b = append(b, asm.I32(a)...)
 		}
-		return append(b, code(call_(fnTrigger), toOpen())...)
+		return append(b, asm.Code(asm.Call(fnTrigger), toOpen())...)
 	}
 	const w, f, o = textAt, textAt + 64, textAt + 128
 	for name, c := range map[string]struct {
@@ -120,8 +123,8 @@ func TestBadTriggers(t *testing.T) {
 		"object negative":      {"f", `1`, trigger(w, 4, f, 1, o, -1), "the object has 4294967295 bytes"},
 		"object not JSON":      {"f", `{"n":`, trigger(w, 4, f, 1, o, 5), "the object is not one JSON value"},
 		"two objects":          {"f", `1 2`, trigger(w, 4, f, 1, o, 3), "the object is not one JSON value"},
-		"too many": {"f", `1`, code(i32(65), setLocal(1), loop, i32(w), i32(4), i32(f), i32(1), i32(o), i32(1), call_(fnTrigger),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen()), "asks for at most 64 runs and callbacks"},
+		"too many": {"f", `1`, asm.Code(asm.I32(65), asm.Set(1), asm.Loop, asm.I32(w), asm.I32(4), asm.I32(f), asm.I32(1), asm.I32(o), asm.I32(1), asm.Call(fnTrigger),
+			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen()), "asks for at most 64 runs and callbacks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, triggers("work", c.foreignID, c.object, c.body))
@@ -130,8 +133,8 @@ func TestBadTriggers(t *testing.T) {
 	}
 	t.Run("as many as are allowed", func(t *testing.T) {
 		g := triggers("work", "f", `1`)
-		g.invoke = code(i32(64), setLocal(1), loop, triggerTexts(g),
-			getLocal(1), i32(1), []byte{0x6b}, teeLocal(1), branchIf0, endBlock, toOpen())
+		g.invoke = asm.Code(asm.I32(64), asm.Set(1), asm.Loop, triggerTexts(g),
+			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen())
 		if out := serveGuest(t, g).invoke("door", "closed", `{}`); out.Kind != runtime.OutcomeTo || len(out.Intents) != 64 {
 			t.Errorf("%d intents, outcome %+v; want 64", len(out.Intents), out)
 		}
@@ -143,7 +146,7 @@ func TestWhoMayTrigger(t *testing.T) {
 	const lessThan, choose = 0x48, 0x1b
 	g := triggers("work", "f", `1`)
 	// The IDs of life's handlers that move a run are 1 to 5: they answer pause, the others done.
-	g.invoke = code(triggerTexts(g), i32(int32(abi.CodePause)), i32(int32(abi.CodeDone)), getLocal(0), i32(6),
+	g.invoke = asm.Code(triggerTexts(g), asm.I32(int32(abi.CodePause)), asm.I32(int32(abi.CodeDone)), asm.Get(0), asm.I32(6),
 		[]byte{lessThan, choose})
 	r, handlers := serveLife(t, g)
 	for kind, h := range handlers {
@@ -171,7 +174,7 @@ func FuzzTrigger(f *testing.F) {
 	f.Add(int32(textAt), int32(4), int32(textAt+64), int32(1), int32(textAt+128), int32(1))
 	f.Add(int32(-1), int32(4), int32(1<<18-1), int32(2), int32(0), int32(-1))
 	g := triggers("work", "f", `1`)
-	g.invoke = code(i32(3)) // the guest only lends its memory
+	g.invoke = asm.Code(asm.I32(3)) // the guest only lends its memory
 	r := serveGuest(f, g)
 	in := r.invocation("door", "closed", `{}`)
 	pool := in.Handler.Invoker.(*invoker).module.pool

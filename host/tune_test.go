@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wfrt/wfrt/host/signature"
+	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
 )
@@ -55,8 +56,8 @@ func TestOtherLimitsHoldFromTheNextInvocationOn(t *testing.T) {
 func TestOtherGrantsHoldFromTheNextInvocationOn(t *testing.T) {
 	g := guest{imports: append(abiImports[:3:3], abi.ImportModule+".measure"), texts: []string{"opened"}}
 	g.manifest = strings.Replace(door, `{"abi":1,`, `{"abi":1,"capabilities":{"metrics":true},`, 1)
-	g.invoke = code(i32(abi.MeasureCount), i32(textAt), i32(6), i32(0), i32(0), i64(0), call_(3),
-		[]byte{0x04, 0x7f}, i32(int32(abi.CodeSkip)), []byte{0x05}, i32(int32(abi.CodePause)), endBlock) // skip when it is not taken
+	g.invoke = asm.Code(asm.I32(abi.MeasureCount), asm.I32(textAt), asm.I32(6), asm.I32(0), asm.I32(0), asm.I64(0), asm.Call(3),
+		asm.IfI32, asm.I32(int32(abi.CodeSkip)), asm.Else, asm.I32(int32(abi.CodePause)), asm.End) // skip when it is not taken
 	r := serveGuest(t, g)
 	granted := Options{Grants: map[string]Grants{"door": {Metrics: true}}}
 	for _, c := range []struct {
