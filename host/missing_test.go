@@ -132,3 +132,34 @@ func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 		})
 	}
 }
+
+// TestACanaryNeedsAVersionBesideIt deploys one beside a version that could not be loaded: it is refused, forced too, and nothing of it
+// is kept. The same module without a trial serves.
+func TestACanaryNeedsAVersionBesideIt(t *testing.T) {
+	same, runs := kept(t), &fakeRuns{}
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	d := r.deploy("door", generation(0)).Digest
+	if err := os.Remove(filepath.Join(r.options.ArchiveDir, d+extension)); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, same, engine)
+	again.load()
+	again.refused("door", "kept")
+	before := len(again.plugin("door").Versions)
+	for _, force := range []bool{false, true} {
+		_, err := again.Deploy(context.Background(), &Deployment{Plugin: "door", Module: generation(1), Canary: 0.1, Order: Order{Force: force}})
+		var invalid *runtime.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "canary" || !strings.Contains(err.Error(), "deploy without it") {
+			t.Errorf("forced %v: %v; want the canary refused for want of a version beside it", force, err)
+		}
+	}
+	if p := again.plugin("door"); p.State != StateRefused || p.Canary != nil || len(p.Versions) != before {
+		t.Errorf("%+v; want nothing changed", p)
+	}
+	if w := again.Catalog().Workflow("door"); w != nil {
+		t.Errorf("the catalog has %+v; want no door", w)
+	}
+	again.deploy("door", generation(1))
+	again.serves("door")
+}
