@@ -181,3 +181,25 @@ func TestWatchSaysWhatItCannotWatch(t *testing.T) {
 		t.Errorf("got %v", w.Close())
 	}
 }
+
+// TestWidenStaysOutOfTheFolderAbove has a plugin that embeds nothing: what lies beside its folder is not watched.
+func TestWidenStaysOutOfTheFolderAbove(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "greet")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"go.mod": "module example.com/greet\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := Watch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close() //nolint:errcheck // nothing was written
+	w.Widen(t.Context())
+	if watched := w.notifier.WatchList(); len(watched) != 1 || watched[0] != dir {
+		t.Errorf("it watches %q; want %s only", watched, dir)
+	}
+}

@@ -104,7 +104,7 @@ func (w *Watcher) Widen(ctx context.Context) {
 			continue
 		}
 		folders := map[string]bool{folder: true}
-		for file := range strings.SplitSeq(embedded, "\t") {
+		for file := range strings.FieldsFuncSeq(embedded, func(r rune) bool { return r == '\t' }) { // none: not the folder above
 			folders[filepath.Dir(filepath.Join(folder, file))] = true
 		}
 		for path := range folders {
