@@ -62,26 +62,79 @@ func (h *Host) assemble(l *ledger, loaded map[partOf]*module) (*runtime.Catalog,
 			made.canary[w.Name] = definition{Digest: w.Digest, Parts: trial.parts[w.Name]}
 		}
 	}
+	h.addOlder(l, workflows, &made, loaded)
+	return runtime.NewCatalog(slices.Collect(maps.Values(workflows))...), made, newest.incomplete
+}
+
+// addOlder adds to the workflows of a catalog the earlier definitions of a ledger, and stand-ins of what is pinned and could not be
+// made.
+func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made *definitions, loaded map[partOf]*module) {
 	for _, name := range slices.Sorted(maps.Keys(l.Older)) {
-		base := workflows[name]
-		if base == nil {
-			base = &runtime.Workflow{Name: name, Closed: true}
-		}
-		var lost []*runtime.Workflow
-		for _, def := range l.Older[name] {
-			if w := h.definition(name, def, loaded); w != nil {
-				base.Older = append(base.Older, w)
-				base.Pinned = base.Pinned || base.Closed && w.Pinned
-			} else if base.Pinned {
-				lost = append(lost, h.standIn(name, def))
-			}
-		}
-		base.Older = append(base.Older, lost...) // last: only what is pinned to them goes by them
-		if len(base.Older) > 0 {
-			workflows[name] = base
+		if workflows[name] == nil {
+			workflows[name] = &runtime.Workflow{Name: name, Closed: true}
 		}
 	}
-	return runtime.NewCatalog(slices.Collect(maps.Values(workflows))...), made, newest.incomplete
+	for name, base := range workflows {
+		lost := l.unmade(name, made)
+		for _, def := range l.Older[name] {
+			lost = slices.DeleteFunc(lost, func(other definition) bool { return other.Digest == def.Digest })
+			w := h.definition(name, def, loaded)
+			if w == nil {
+				lost = append(lost, def)
+				continue
+			}
+			base.Older = append(base.Older, w)
+			base.Pinned = base.Pinned || base.Closed && w.Pinned
+		}
+		if base.Pinned {
+			for _, def := range lost { // last: only what is pinned to them goes by them
+				base.Older = append(base.Older, h.standIn(name, def))
+			}
+		}
+		if base.Closed && len(base.Older) == 0 {
+			delete(workflows, name)
+		}
+	}
+}
+
+// unmade returns the definitions of a workflow that a ledger calls for and that could not be made, because a module of theirs is
+// missing: the one that serves and those on trial.
+func (l *ledger) unmade(workflow string, made *definitions) []definition {
+	var lost []definition
+	serves := l.supposed(workflow, partOf{})
+	if len(serves.Parts) > 0 && serves.Digest != made.newest[workflow].Digest {
+		lost = append(lost, serves)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Plugins)) {
+		k := l.Plugins[name].Canary
+		if k == nil || l.Plugins[name].carries(k.Digest) == nil {
+			continue
+		}
+		def := l.supposed(workflow, partOf{name, k.Digest})
+		if len(def.Parts) > 0 && def.Digest != serves.Digest && def.Digest != made.canary[workflow].Digest {
+			lost = append(lost, def)
+		}
+	}
+	return lost
+}
+
+// supposed returns the definition of a workflow that the modules which serve make together, with tried in the place of the one of
+// its plugin; without parts when the ledger knows of none.
+func (l *ledger) supposed(workflow string, tried partOf) definition {
+	var parts []partOf
+	for _, name := range slices.Sorted(maps.Keys(l.Plugins)) {
+		p := partOf{name, l.active(name)}
+		if name == tried.Plugin {
+			p = tried
+		}
+		if _, carries := l.Plugins[name].carries(p.Digest)[workflow]; carries {
+			parts = append(parts, p)
+		}
+	}
+	if len(parts) == 0 {
+		return definition{}
+	}
+	return definition{Digest: digestOfParts(parts), Parts: parts}
 }
 
 // definition makes an earlier definition of a workflow, or returns nil when a module of it could not be loaded.

@@ -184,9 +184,9 @@ func (e *entry) previous() *version {
 	return nil
 }
 
-// carries returns the workflows of the version that serves, each with the version of its objects, as far as the ledger has them.
-func (e *entry) carries() map[string]int {
-	if at := e.index(e.Active.Digest); at >= 0 {
+// carries returns the workflows of a version, each with the version of its objects, as far as the ledger has them.
+func (e *entry) carries(d runtime.Digest) map[string]int {
+	if at := e.index(d); at >= 0 {
 		return e.Versions[at].Workflows
 	}
 	return nil

@@ -19,7 +19,7 @@ func (h *Host) missing(x *applicant) {
 		return
 	}
 	x.missed = make(map[string]int)
-	maps.Copy(x.missed, e.carries())
+	maps.Copy(x.missed, e.carries(e.Active.Digest))
 	if len(x.missed) == 0 && x.newer != nil { // a ledger of before the workflows were in it
 		for i := range x.newer.manifest.Workflows {
 			w := &x.newer.manifest.Workflows[i]
@@ -29,7 +29,7 @@ func (h *Host) missing(x *applicant) {
 	served := h.Catalog()
 	for _, q := range h.activeQueues(slices.Sorted(maps.Keys(x.missed))) {
 		w := served.Workflow(q.Workflow)
-		if w == nil || !takes(w, q.Status) && !slices.ContainsFunc(w.Older, func(o *runtime.Workflow) bool { return takes(o, q.Status) }) {
+		if w == nil || !runsIn(w, q.Status) && !slices.ContainsFunc(w.Older, func(o *runtime.Workflow) bool { return runsIn(o, q.Status) }) {
 			x.waiting = append(x.waiting, q)
 		}
 	}
@@ -48,24 +48,13 @@ func (h *Host) activeQueues(workflows []string) []runtime.Queue {
 }
 
 // keepMissing keeps the definitions that could not be made because a module of theirs is missing, when runs are pinned to them and
-// next has another module in its place. REQUIRES: h.mu.
+// after, the workflows of next, have another in its place. REQUIRES: h.mu.
 func (h *Host) keepMissing(next *ledger, after []*runtime.Workflow) {
 	for _, w := range after {
-		if _, made := h.made.newest[w.Name]; made {
-			continue
-		}
-		var parts []partOf
-		for name, e := range h.ledger.Plugins {
-			if _, carries := e.carries()[w.Name]; carries {
-				parts = append(parts, partOf{name, e.Active.Digest})
+		for _, def := range h.ledger.unmade(w.Name, &h.made) {
+			if def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
+				next.keep(w.Name, def)
 			}
-		}
-		if len(parts) == 0 {
-			continue
-		}
-		def := definition{Digest: digestOfParts(parts), Parts: parts}
-		if def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
-			next.keep(w.Name, def)
 		}
 	}
 }
@@ -82,6 +71,19 @@ func (h *Host) standIn(workflow string, def definition) *runtime.Workflow {
 		}}
 	}
 	return w
+}
+
+// runsIn reports whether a definition takes runs in a status, and is no stand-in.
+func runsIn(w *runtime.Workflow, status string) bool {
+	if !takes(w, status) {
+		return false
+	}
+	step := w.Statuses[status].Step
+	if step == nil {
+		return true
+	}
+	_, missing := step.Invoker.(absent)
+	return !missing
 }
 
 // absent is the step of a module that is missing.

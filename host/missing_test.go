@@ -91,13 +91,13 @@ func TestRunsAreNotLeftBehindByWhatFollowsAMissingModule(t *testing.T) {
 
 // TestRunsPinnedToAMissingModuleWait though another version serves.
 func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
+	pinned := func(r *rig, d runtime.Digest) *runtime.Workflow {
+		return r.Catalog().For(&runtime.Record{Workflow: "door", Status: "closed", State: runtime.Running, Pinned: d})
+	}
 	for name, c := range map[string]struct{ lose int }{"an earlier one": {0}, "the one that served": {1}} {
 		t.Run(name, func(t *testing.T) {
 			runs, same := &fakeRuns{}, kept(t)
-			pins := func(o *Options) {
-				o.Engine = runs
-				o.Adjust = func(w *runtime.Workflow) { w.Pinned = true }
-			}
+			pins := pinning(runs)
 			r := newRig(t, same, pins)
 			runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
 			var digests []runtime.Digest
@@ -112,10 +112,13 @@ func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 			}
 			again := newRig(t, same, pins)
 			again.load()
+			if w := pinned(again, missing); w == nil || w.Digest != missing {
+				t.Fatalf("before another serves the run goes by %+v; want it to wait for %s", w, missing)
+			}
 			if c.lose == 1 {
 				again.deploy("door", generation(2))
 			}
-			w := again.Catalog().For(&runtime.Record{Workflow: "door", Status: "closed", State: runtime.Running, Pinned: missing})
+			w := pinned(again, missing)
 			if w.Digest != missing {
 				t.Fatalf("the run goes by %s; want it to wait for %s", w.Digest, missing)
 			}
@@ -126,10 +129,64 @@ func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 			wantPieces(t, out.Reason, "pinned to the version "+digestOf(missing), "cannot be loaded", "bring its module back")
 			again.letGo()
 			again.letGo()
-			if again.Catalog().For(&runtime.Record{Workflow: "door", Status: "closed", State: runtime.Running, Pinned: missing}).Digest != missing {
+			if pinned(again, missing).Digest != missing {
 				t.Error("the definition is let go while a run is pinned to it")
 			}
 		})
+	}
+	t.Run("the two newest", func(t *testing.T) {
+		runs, same := &fakeRuns{}, kept(t)
+		r := newRig(t, same, pinning(runs))
+		runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
+		var digests []runtime.Digest
+		for n := range 3 {
+			r.deploy("door", generation(n))
+			digests = append(digests, r.Catalog().Workflow("door").Digest)
+			runs.pin(digests[n], 1)
+		}
+		for _, d := range digests[1:] {
+			if err := os.Remove(filepath.Join(r.options.ArchiveDir, d.String()+extension)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := newRig(t, same, pinning(runs))
+		again.load()
+		for _, d := range digests {
+			if w := pinned(again, d); w == nil || w.Digest != d {
+				t.Errorf("a run pinned to %s goes by %+v", d, w)
+			}
+		}
+	})
+	t.Run("a part that the others do without", func(t *testing.T) {
+		runs, same := &fakeRuns{}, kept(t)
+		r := newRig(t, same, pinning(runs))
+		runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
+		r.deploy("steps", doorGuest().bytes())
+		d := r.deploy("hooks", guest{manifest: `{"abi":1,"workflows":[{"name":"door","handlers":[{"id":1,"kind":"hook","name":"tell","on":"cancel"}]}]}`}.bytes()).Digest
+		whole := r.Catalog().Workflow("door").Digest
+		runs.pin(whole, 1)
+		if err := os.Remove(filepath.Join(r.options.ArchiveDir, d+extension)); err != nil {
+			t.Fatal(err)
+		}
+		again := newRig(t, same, pinning(runs))
+		again.load()
+		if w := pinned(again, whole); w.Digest != whole {
+			t.Errorf("the run goes by %s; want it to wait for %s", w.Digest, whole)
+		}
+		again.deploy("steps", generation(3))
+		again.letGo()
+		again.letGo()
+		if w := pinned(again, whole); w.Digest != whole {
+			t.Errorf("after another version the run goes by %s; want it to wait for %s", w.Digest, whole)
+		}
+	})
+}
+
+// pinning has every workflow pin its runs.
+func pinning(runs *fakeRuns) func(*Options) {
+	return func(o *Options) {
+		o.Engine = runs
+		o.Adjust = func(w *runtime.Workflow) { w.Pinned = true }
 	}
 }
 
