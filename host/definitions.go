@@ -172,7 +172,7 @@ func (h *Host) defaults() defaults {
 	tuned := h.tuned.Load()
 	return defaults{
 		retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism, steps: tuned.Steps,
-		adjust: h.options.Adjust,
+		adjust: tuned.Adjust,
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 // Tunable returns the part of the options that may change while a host is used, which Host.Tune takes over; all else is zero.
 func (o *Options) Tunable() Options {
 	t := Options{
-		Canary: o.Canary, DefaultLagAlert: o.DefaultLagAlert, DefaultParallelism: o.DefaultParallelism, DefaultRetry: o.DefaultRetry,
-		Grants: o.Grants, Limits: o.Limits.tunable(), Overrides: make(map[string]Override), Secrets: o.Secrets, Steps: o.Steps,
-		TrustedKeys: o.TrustedKeys,
+		Adjust: o.Adjust, Canary: o.Canary, DefaultLagAlert: o.DefaultLagAlert, DefaultParallelism: o.DefaultParallelism,
+		DefaultRetry: o.DefaultRetry, Grants: o.Grants, Limits: o.Limits.tunable(), Overrides: make(map[string]Override),
+		Secrets: o.Secrets, Steps: o.Steps, TrustedKeys: o.TrustedKeys,
 	}
 	for plugin, own := range o.Overrides {
 		if limits := own.Limits.tunable(); limits != (Limits{}) {
@@ -23,7 +23,8 @@ func (o *Options) Tunable() Options {
 // tunedBy returns the options with what is tunable from opt.
 func (o *Options) tunedBy(opt *Options) Options {
 	tuned, t := *o, opt.Tunable()
-	tuned.Canary, tuned.DefaultLagAlert, tuned.DefaultParallelism, tuned.DefaultRetry = t.Canary, t.DefaultLagAlert, t.DefaultParallelism, t.DefaultRetry
+	tuned.Adjust, tuned.Canary, tuned.DefaultRetry = t.Adjust, t.Canary, t.DefaultRetry
+	tuned.DefaultLagAlert, tuned.DefaultParallelism = t.DefaultLagAlert, t.DefaultParallelism
 	tuned.Grants, tuned.Secrets, tuned.Steps, tuned.TrustedKeys = t.Grants, t.Secrets, t.Steps, t.TrustedKeys
 	tuned.Limits = t.Limits.or(o.Limits.fixed())
 	tuned.Overrides = t.Overrides

@@ -135,3 +135,19 @@ func TestAModuleInUseIsVerifiedWhenTheKeysChange(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTheAdjustmentChangesWithEverythingElse: a Load that comes right after a Tune makes definitions of its options alone.
+func TestTheAdjustmentChangesWithEverythingElse(t *testing.T) {
+	keeps := func(d time.Duration) func(*runtime.Workflow) { return func(w *runtime.Workflow) { w.Retention = d } }
+	r := newRig(t, func(o *Options) { o.Adjust = keeps(time.Hour) })
+	r.put("door.wasm", doorGuest().bytes())
+	r.load()
+	for _, want := range []time.Duration{time.Minute, time.Second} {
+		if err := r.Tune(Options{Adjust: keeps(want)}); err != nil {
+			t.Fatal(err)
+		}
+		if r.load(); r.Catalog().Workflow("door").Retention != want {
+			t.Errorf("its runs are kept for %v; want %v", r.Catalog().Workflow("door").Retention, want)
+		}
+	}
+}

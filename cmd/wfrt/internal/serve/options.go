@@ -44,10 +44,11 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-// hostOptions is the plugins' part of the configuration. What ties the host to others is not in it.
+// hostOptions is the plugins' part of the configuration, which it holds on to. What ties the host to others is not in it.
 func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 	r := &cfg.Engine.Retry
 	return host.Options{
+		Adjust:          func(w *runtime.Workflow) { adjust(w, cfg) },
 		ArchiveDir:      filepath.Join(cfg.DataDir, "archive"),
 		Canary:          host.CanaryRules(cfg.Plugins.Canary),
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),

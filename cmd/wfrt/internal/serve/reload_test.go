@@ -17,17 +17,20 @@ import (
 
 // tunables is all that a reload gives to the components.
 type tunables struct {
-	engine    runtime.Options
-	plugins   host.Options
-	handler   httpapi.Options
-	retention time.Duration
-	level     string
+	engine   runtime.Options
+	plugins  host.Options
+	adjusted runtime.Workflow // what plugins.Adjust, which cannot be compared, makes of an empty one
+	handler  httpapi.Options
+	level    string
 }
 
 func tunablesOf(cfg config.Config, metrics *telemetry.Metrics) tunables {
 	opt := Options{Config: cfg}
 	e, p, h := engineOptions(opt, metrics, nil, nil, nil), hostOptions(&cfg, nil), httpOptions(opt, nil, nil, metrics)
-	return tunables{e.Tunable(), p.Tunable(), h.Tunable(), retention(&runtime.Workflow{}, &cfg), cfg.Log.Level}
+	all := tunables{engine: e.Tunable(), plugins: p.Tunable(), handler: h.Tunable(), level: cfg.Log.Level}
+	all.plugins.Adjust(&all.adjusted)
+	all.plugins.Adjust = nil
+	return all
 }
 
 // TestEveryKeyTakesEffectWhenTheDocumentationSays changes each key by itself: what a reload gives to the components differs

@@ -89,7 +89,6 @@ func Run(ctx context.Context, opt Options) (err error) {
 	swaps := &swapCounter{metrics: metrics}
 	hopt := hostOptions(cfg, opt.Logger)
 	hopt.Documents, hopt.Engine, hopt.Meter = store, engine, swaps
-	hopt.Adjust = func(w *runtime.Workflow) { adjust(w, reloads.running.Load()) }
 	plugins, err := host.New(hopt)
 	if err != nil {
 		return err
