@@ -237,7 +237,14 @@ func (e *Engine) expired(ev *Event, now time.Time) bool {
 // trimEvents removes the published events up to the first that is still to be kept: events lie in the order in which they were
 // made, and go with one range delete. So none goes before its time, and one whose time has passed stays while an older one is kept.
 func (s *shard) trimEvents(now time.Time) error {
-	published, store := s.stats().Published, s.engine.store
+	store := s.engine.store
+	published := store.Durable(s.id)
+	if s.engine.opt.Streamer != nil { // as the store has it: at a start the relay has not said anything yet
+		var err error
+		if published, err = store.Cursor(s.id, relayCursor); err != nil {
+			return err
+		}
+	}
 	var last LSN
 	page := make([]Event, 0, eventPage)
 	for goes := true; goes; {

@@ -196,6 +196,34 @@ func TestEventsAreTrimmed(t *testing.T) {
 	}
 }
 
+// A server that never runs for long removes what is due when it starts.
+func TestEventsAreTrimmedAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opt := runtime.Options{
+			Store: runtimetest.NewMemStore(4), Streamer: &fakeStreamer{}, Relay: runtime.RelayOptions{Retention: 24 * time.Hour},
+		}
+		e := start(t, opt, runtimetest.Chain("chain", 3))
+		for i := range 40 {
+			settle(t, e, trigger(t, e, "chain", fmt.Sprint(i)))
+		}
+		elapse(time.Minute)
+		if err := e.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		elapse(25 * time.Hour)
+		e = start(t, opt, runtimetest.Chain("chain", 3))
+		synctest.Wait()
+		left := 0
+		var c runtime.EventCursor
+		if err := e.Events(t.Context(), &c, false, func(*runtime.Event) error { left++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if left != 0 {
+			t.Errorf("%d events are left a day after they were published", left)
+		}
+	})
+}
+
 // Each workflow says how long its events are kept. None goes before its time; one whose time has passed stays only while an older one
 // of the shard is kept.
 func TestEventsAreKeptByWorkflow(t *testing.T) {
