@@ -249,6 +249,14 @@ func (m *module) functionContent(r *reader) []byte {
 		m.functions = append(m.functions, r.index(len(m.types), "type"))
 		out = appendU32(out, m.functions[len(m.functions)-1])
 	}
+	size := 0
+	for i := range m.types {
+		size += 1 + len(m.types[i].parameters) + len(m.types[i].results)
+	}
+	if size*len(m.functions) > maxDeclared {
+		r.fail(fmt.Errorf("it has %d functions and %d types of the size %d: too many to compile; the limit of functions × size is %d",
+			len(m.functions), len(m.types), size, maxDeclared))
+	}
 	return out
 }
 

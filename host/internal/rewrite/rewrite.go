@@ -35,6 +35,10 @@ const (
 	maxTable  = 1 << 20 // elements of one table; each takes eight bytes of the host's memory, which no memory limit counts
 	maxTables = 8
 	maxPages  = 1 << 16
+
+	// maxDeclared bounds functions times the size of the types: wazero declares every type anew for each function that it compiles. A
+	// module at the bound costs some seconds; Go's have less than a tenth of it.
+	maxDeclared = 1 << 28
 )
 
 // Limits are what a rewritten module is held to.

@@ -2,6 +2,7 @@ package rewrite_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -61,6 +62,17 @@ func TestIndicesAreBoundedByTheOriginal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, c.wat.bytes(), c.want) })
 	}
+}
+
+// A small file may ask for work that grows with its square: it is refused before any of it.
+func TestManyFunctionsOfManyTypesAreRefused(t *testing.T) {
+	const n = 20_000
+	types := slices.Concat(binary.AppendUvarint(nil, n), bytes.Repeat([]byte{0x60, 0, 0}, n))
+	functions := slices.Concat(binary.AppendUvarint(nil, n), make([]byte, n))
+	module := []byte("\x00asm\x01\x00\x00\x00")
+	module = append(binary.AppendUvarint(append(module, 1), uint64(len(types))), types...)
+	module = append(binary.AppendUvarint(append(module, 3), uint64(len(functions))), functions...)
+	wantRefused(t, module, "it has 20000 functions and 20000 types of the size 20000: too many to compile; the limit of functions × size is 268435456")
 }
 
 func wantRefused(t *testing.T, raw []byte, want string) {
