@@ -9,13 +9,14 @@ type Emit struct {
 	Data        []byte // at most what the host allows
 }
 
-// flatten appends to dst the events of a page as the outside sees them: behind the event of each change, which is then without
+// flatten returns the events of a page as the outside sees them: behind the event of each change, which is then without
 // Emits, one for each that a handler emitted with it, with the same LSN and the numbers 1, 2, 3 …
-// A page without any is returned as it is.
-func flatten(dst, page []Event) []Event {
+// A page without any is returned as it is; any other is put into buf, which MUST NOT be the page's own.
+func flatten(buf *[]Event, page []Event) []Event {
 	if !slices.ContainsFunc(page, func(e Event) bool { return len(e.Emits) > 0 }) {
 		return page
 	}
+	dst := (*buf)[:0]
 	for i := range page {
 		e := page[i]
 		emits := e.Emits
@@ -26,5 +27,6 @@ func flatten(dst, page []Event) []Event {
 			dst = append(dst, e)
 		}
 	}
+	*buf = dst
 	return dst
 }

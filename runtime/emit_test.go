@@ -93,3 +93,34 @@ func TestEmittedEvents(t *testing.T) {
 		}
 	})
 }
+
+// A page with emitted events that comes after one without loses none of its own.
+func TestEmitsAfterAPageWithout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStreamer{}
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), Streamer: f, Relay: runtime.RelayOptions{Linger: time.Second}},
+			runtimetest.Chain("chain", 5), runtimetest.Workflow("orders",
+				runtimetest.Step{Status: "received", To: []string{"done"}, Func: emits(runtimetest.To("done"), "a", "b", "c")}))
+		for range 3 {
+			trigger(t, e, "chain", "1")
+			elapse(time.Minute)
+			var want, got []string
+			for i := range 3 {
+				run := trigger(t, e, "orders", fmt.Sprint(i)).String()
+				want = append(want, run+"/1", run+"/2", run+"/2/1", run+"/2/2", run+"/2/3")
+			}
+			f.mu.Lock()
+			before := len(f.taken)
+			f.mu.Unlock()
+			elapse(time.Minute)
+			for _, ev := range f.taken[before:] {
+				got = append(got, ev.ID())
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("published\n%q; want\n%q", got, want)
+			}
+		}
+	})
+}

@@ -162,7 +162,7 @@ func (e *Engine) shardEvents(ctx context.Context, s *shard, at *LSN, buf []Event
 			return err
 		}
 		e.traceEvents(events)
-		events = flatten(nil, events)
+		events = flatten(new([]Event), events)
 		for i := range events {
 			*at = events[i].LSN
 			if i+1 < len(events) && events[i+1].LSN == *at {

@@ -40,7 +40,7 @@ func (s *shard) relay(ctx context.Context) error {
 	}
 	arrived := make(chan struct{}, 1)
 	defer s.unfollow(s.follow(arrived))
-	var page, emitted []Event // as the store has them, and as they are published
+	var page, emitted []Event // as the store has them, and room for them as they are published
 	for {
 		if e.store.Applied(s.id) <= at {
 			select {
@@ -60,8 +60,7 @@ func (s *shard) relay(ctx context.Context) error {
 			return err
 		}
 		e.traceEvents(page)
-		emitted = flatten(emitted[:0], page)
-		if gone, err := s.publish(ctx, emitted); !gone || err != nil {
+		if gone, err := s.publish(ctx, flatten(&emitted, page)); !gone || err != nil {
 			return err
 		}
 		at = upTo
