@@ -27,6 +27,9 @@ type outbox struct {
 	oldest    time.Time // when the first of them, or one before it, was made; zero without any
 	parked    int       // events that were refused
 	fault     string    // what the streamer answered last; "" when it was well or refused an event
+
+	erasing LSN           // of the last change that asked for a run's data to be erased, or of the opening: those before it are not known
+	leaving map[RunID]int // runs of which the streamer has something that a handler emitted
 }
 
 // What one shard keeps in memory at most.
@@ -39,7 +42,8 @@ const (
 func (o *outbox) open(on bool, after LSN) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.on, o.since, o.newest = on, after, after
+	o.on, o.since, o.newest, o.erasing = on, after, after, after
+	o.leaving = map[RunID]int{}
 }
 
 // committed takes in a batch that has been applied, in order. When there is no room for its event, the oldest makes it: the relay finds that in
@@ -58,7 +62,52 @@ func (o *outbox) committed(lsn LSN, b *Batch) {
 			e.Emits[i].Data = bytes.Clone(e.Emits[i].Data)
 		}
 		o.add(&e)
+		if next.State == RequestedDataDeleted {
+			o.erasing = lsn
+		}
 	}
+}
+
+// leave notes that events are being handed to the streamer, until back is called.
+func (o *outbox) leave(events []Event) (back func()) {
+	var runs []RunID
+	for i := range events {
+		if events[i].Number > 0 {
+			runs = append(runs, events[i].RunID)
+		}
+	}
+	if len(runs) == 0 {
+		return func() {}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range runs {
+		o.leaving[id]++
+	}
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for _, id := range runs {
+			if o.leaving[id]--; o.leaving[id] == 0 {
+				delete(o.leaving, id)
+			}
+		}
+	}
+}
+
+// leaves reports whether the streamer has something that a handler of the run emitted.
+func (o *outbox) leaves(id RunID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.leaving[id] > 0
+}
+
+// lastErasing returns the position after which no event is of a run whose data are erased or about to be, and whether some up to there
+// are not published yet.
+func (o *outbox) lastErasing() (at LSN, behind bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.erasing, o.on && o.published < o.erasing
 }
 
 // REQUIRES: o.mu

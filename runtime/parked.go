@@ -44,7 +44,6 @@ func (s *shard) park(event *Event, cause error) error {
 }
 
 // erased reports whether the event carries data of a run whose data are erased, or about to be: nobody may find it any more.
-// REQUIRES: s.outbox.parking
 func (s *shard) erased(event *Event) (bool, error) {
 	if event.Number == 0 {
 		return false, nil // the notice that a run changed holds none
@@ -55,6 +54,36 @@ func (s *shard) erased(event *Event) (bool, error) {
 		return false, nil
 	}
 	return err == nil && (rec.State == RequestedDataDeleted || rec.State == DataDeleted), err
+}
+
+// withoutErased removes from events those that handlers of runs emitted whose data are erased, or about to be. When it has, the erasing
+// is durable: nothing that a crash brings back is lost.
+func (s *shard) withoutErased(ctx context.Context, events []Event) ([]Event, error) {
+	upTo, _ := s.outbox.lastErasing()
+	var of RunID // the run that was looked at last
+	var gone bool
+	kept := events[:0]
+	for i := range events {
+		e := &events[i]
+		if e.Number > 0 && e.LSN <= upTo {
+			if e.RunID != of {
+				var err error
+				if gone, err = s.erased(e); err != nil {
+					return nil, err
+				}
+				of = e.RunID
+			}
+			if gone {
+				s.engine.opt.Logger.Info("an event is not published: the data of its run are erased", "event", e.ID())
+				continue
+			}
+		}
+		kept = append(kept, *e)
+	}
+	if len(kept) == len(events) {
+		return events, nil
+	}
+	return kept, s.engine.observed(ctx, s)
 }
 
 // dropEmitted removes the parked events that a run's handlers emitted.
@@ -119,7 +148,17 @@ func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error
 	if err := e.observed(ctx, s); err != nil {
 		return *p, err
 	}
+	back := s.outbox.leave([]Event{p.Event})
+	switch erased, err := s.erased(&p.Event); {
+	case err != nil:
+		back()
+		return *p, err
+	case erased:
+		back()
+		return *p, fmt.Errorf("runtime: parked event %s: the data of its run are erased: %w", p.Event.ID(), ErrNotFound)
+	}
 	_, refusal := e.opt.Streamer.Publish(ctx, []Event{p.Event})
+	back()
 	s.outbox.parking.Lock()
 	defer s.outbox.parking.Unlock()
 	there, err := s.parked(&p.Event)

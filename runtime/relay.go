@@ -122,17 +122,28 @@ func (s *shard) nextPage(at, upTo LSN, page []Event) ([]Event, LSN, error) {
 }
 
 // publish hands a page to the streamer until it has taken or refused all of it, and reports whether it has before ctx ended. While
-// the streamer fails, the wait between attempts doubles up to Relay.Backoff.
+// the streamer fails, the wait between attempts doubles up to Relay.Backoff. What handlers of runs emitted whose data are erased
+// meanwhile is left out.
 func (s *shard) publish(ctx context.Context, page []Event) (bool, error) {
 	e := s.engine
 	wait := e.tuned.Load().Relay.Backoff / 100
 	for len(page) > 0 {
+		back := s.outbox.leave(page) // before the look at who is erased: an erasing that has begun after it finds them
+		kept, err := s.withoutErased(ctx, page)
+		if err != nil {
+			return false, err
+		}
+		if page = kept; len(page) == 0 {
+			back()
+			break
+		}
 		n, err := e.opt.Streamer.Publish(ctx, page[:min(len(page), e.tuned.Load().Relay.Batch)])
 		s.outbox.heard(err)
 		page = page[min(max(n, 0), len(page)):]
 		if ctx.Err() != nil {
-			return len(page) == 0, nil
+			return len(page) == 0, nil // the streamer may have them still: they do not come back
 		}
+		back()
 		var refused *RefusedError
 		switch {
 		case err == nil && n > 0:

@@ -242,6 +242,9 @@ func (d *side) do(t *Task, in lane) {
 // unserved is how long a task waits whose module is missing.
 const unserved = 30 * time.Second
 
+// leavingWait is how long an erasing waits between looks at whether what a handler emitted has left.
+const leavingWait = time.Second
+
 // lease is how much longer than its deadline an attempt is given before the task is due again.
 const lease = time.Minute
 
@@ -433,6 +436,9 @@ func (s *shard) doErase(t *Task) error {
 	}
 	if w == nil {
 		return s.again(t, unserved, nil, nil)
+	}
+	if s.outbox.leaves(rec.RunID) { // what its handlers emitted and was not handed over before is left out from now on
+		return s.again(t, leavingWait, nil, nil)
 	}
 	object := DefaultErased()
 	line := HistoryEntry{Cause: CauseErase}

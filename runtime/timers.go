@@ -138,6 +138,10 @@ func (s *shard) due(t *Timer, r *run) error {
 		c := Control{To: Running, Cause: CauseTimer, Reason: "resumed automatically"}
 		return c.apply(rec, w, status, s.epoch, now, s.engine.rules(), next, &r.batch)
 	case t.Kind == TimerExpire && t.Due.Equal(rec.ExpireAt):
+		if _, behind := s.outbox.lastErasing(); behind && rec.State == DataDeleted {
+			next.ExpireAt = now.Add(unserved) // the relay may still have to tell by the record what it must not publish
+			return nil
+		}
 		r.batch.Next, r.batch.Remove = nil, true
 	default:
 		return s.foreign(t, rec)
