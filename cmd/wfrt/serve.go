@@ -88,6 +88,11 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 			logger.LogAttrs(ctx, slog.LevelDebug, "ready", slog.String("address", ready.Address))
 		},
 	})
+	var folder *serve.FolderError
+	if errors.As(err, &folder) {
+		flag := map[string]string{"data": "--data-dir", "plugins": "--plugins"}[folder.What]
+		return &failure{exitFailure, err, "name a folder that is there or can be made, with " + flag}
+	}
 	if errors.Is(err, pebblestore.ErrInUse) {
 		return &failure{
 			exitFailure, fmt.Errorf("the data directory %s is in use", cfg.DataDir),

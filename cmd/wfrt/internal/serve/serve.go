@@ -57,6 +57,9 @@ func Run(ctx context.Context, opt Options) (err error) {
 	}
 	defer listener.Close() //nolint:errcheck // it is closed already when serving has ended
 	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
+	if err := makeFolders(cfg); err != nil {
+		return err
+	}
 	store, err := openStore(opt, metrics)
 	if err != nil {
 		return err
@@ -104,9 +107,6 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 
-	if err := os.MkdirAll(cfg.Plugins.Dir, 0o750); err != nil {
-		return fmt.Errorf("serve: the plugins directory: %w", err)
-	}
 	defer func() { err = errors.Join(err, stopAll(ctx, reloads.running.Load(), engine, plugins)) }()
 	if err := plugins.Load(ctx); err != nil {
 		return err
@@ -186,6 +186,27 @@ func closeTracing(ctx context.Context, opt Options, tracing *telemetry.Tracing) 
 	if err := tracing.Close(ctx); err != nil {
 		opt.Logger.Warn("tracing did not end well", "error", err)
 	}
+}
+
+// FolderError says that a folder of the configuration is none and cannot be made.
+type FolderError struct {
+	What string // "data" or "plugins"
+	Err  error  // names the path
+}
+
+func (e *FolderError) Error() string { return fmt.Sprintf("make the %s directory: %v", e.What, e.Err) }
+
+func (e *FolderError) Unwrap() error { return e.Err }
+
+// makeFolders makes what is not there of the folders that the server writes to and takes plugins from.
+func makeFolders(cfg *config.Config) error {
+	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
+		return &FolderError{"data", err}
+	}
+	if err := os.MkdirAll(cfg.Plugins.Dir, 0o750); err != nil {
+		return &FolderError{"plugins", err}
+	}
+	return nil
 }
 
 // openStore opens the store in the data directory.

@@ -108,5 +108,5 @@ function logEntry(e) {
   return h('article', null,
     h('h3', null, h('b', null, e.handler), ` on version ${e.version}`, e.attempt > 1 && `, attempt ${e.attempt}`, ' ', moment(e.time)),
     e.lines.map((line) => h('p', { class: `log log-${line.level.split(/[+-]/)[0].toLowerCase()}` },
-      h('span', { class: 'level' }, line.level), h('span', { class: 'text' }, line.text))));
+      h('span', { class: 'level' }, line.level), h('span', { class: 'text' }, line.handler !== e.handler && [h('b', null, line.handler), ' '], line.text))));
 }
