@@ -2,7 +2,6 @@ package rewrite_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -12,21 +11,12 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wfrt/wfrt/host/internal/rewrite"
+	"github.com/wfrt/wfrt/internal/asm"
 )
-
-var (
-	end    = []byte{0x0b}
-	drop   = []byte{0x1a}
-	loop   = []byte{0x03, 0x40}
-	branch = []byte{0x0c, 0x00}
-)
-
-func get(n byte) []byte   { return []byte{0x20, n} }
-func call_(n byte) []byte { return []byte{0x10, n} }
 
 // TestIndicesAreBoundedByTheOriginal has code that names what is just beyond the module, where the rewrite puts its own.
 func TestIndicesAreBoundedByTheOriginal(t *testing.T) {
-	body := func(b ...[]byte) wat { return wat{functions: []fn{{name: "f", body: code(b...)}}} }
+	body := func(b ...[]byte) wat { return wat{functions: []fn{{name: "f", body: asm.Code(b...)}}} }
 	with := func(id byte, section []byte) wat {
 		w := body()
 		w.sections = map[byte][]byte{id: section}
@@ -36,29 +26,29 @@ func TestIndicesAreBoundedByTheOriginal(t *testing.T) {
 		wat  wat
 		want string
 	}{
-		"read of the fuel":       {body([]byte{0x23, 2}, drop), "function 0 names the global 2, and there are 2"},
+		"read of the fuel":       {body([]byte{0x23, 2}, asm.Drop), "function 0 names the global 2, and there are 2"},
 		"write of the fuel":      {body([]byte{0x42, 0, 0x24, 2}), "function 0 names the global 2, and there are 2"},
 		"write of the depth":     {body([]byte{0x42, 0, 0x24, 3}), "names the global 3"},
-		"call of the last":       {body(call_(1)), "names the function 1, and there are 1"},
-		"reference to the last":  {body([]byte{0xd2, 1}, drop), "names the function 1"},
-		"the local for lengths":  {body(get(1), drop), "names the local 1, and there are 1"},
-		"type of the yield":      {body([]byte{0x02, 1}, end), "names the type 1, and there are 1"},
-		"type of a call":         {body(i32(0), []byte{0x11, 1, 0}), "names the type 1"},
+		"call of the last":       {body(asm.Call(1)), "names the function 1, and there are 1"},
+		"reference to the last":  {body([]byte{0xd2, 1}, asm.Drop), "names the function 1"},
+		"the local for lengths":  {body(asm.Get(1), asm.Drop), "names the local 1, and there are 1"},
+		"type of the yield":      {body([]byte{0x02, 1}, asm.End), "names the type 1, and there are 1"},
+		"type of a call":         {body(asm.I32(0), []byte{0x11, 1, 0}), "names the type 1"},
 		"label around the body":  {body([]byte{0x0c, 1}), "names the label 1, and there are 1"},
-		"label around the loop":  {body(loop, []byte{0x0c, 2}, end), "names the label 2, and there are 2"},
-		"label of a table":       {body(i32(0), []byte{0x0e, 0, 1}), "names the label 1"},
-		"second table":           {body(i32(0), []byte{0x25, 1}, drop), "names the table 1"},
+		"label around the loop":  {body(asm.Loop, []byte{0x0c, 2}, asm.End), "names the label 2, and there are 2"},
+		"label of a table":       {body(asm.I32(0), []byte{0x0e, 0, 1}), "names the label 1"},
+		"second table":           {body(asm.I32(0), []byte{0x25, 1}, asm.Drop), "names the table 1"},
 		"data without a count":   {body([]byte{0xfc, 9, 0}), "names the data segment 0, and there are 0"},
 		"element segment":        {body([]byte{0xfc, 13, 0}), "names the element segment 0"},
-		"export of the fuel":     {with(7, vector(code(text("x"), []byte{3, 2}))), "export section names the global 2"},
-		"export of the last":     {with(7, vector(code(text("x"), []byte{0, 1}))), "export section names the function 1"},
+		"export of the fuel":     {with(7, asm.Vector(asm.Code(asm.Text("x"), []byte{3, 2}))), "export section names the global 2"},
+		"export of the last":     {with(7, asm.Vector(asm.Code(asm.Text("x"), []byte{0, 1}))), "export section names the function 1"},
 		"start":                  {with(8, []byte{1}), "start section names the function 1"},
 		"element":                {with(9, []byte{1, 0, 0x41, 0, 0x0b, 1, 1}), "element section names the function 1"},
 		"initialiser":            {with(6, []byte{1, 0x70, 0, 0xd2, 1, 0x0b}), "global section names the function 1"},
 		"initialiser from fuel":  {with(6, []byte{1, 0x7e, 0, 0x23, 1, 0x0b}), "an initialiser that reads a global"},
 		"type of a function":     {with(3, []byte{1, 1}), "function section names the type 1"},
-		"import of the yield":    {with(2, vector(code(text("wfrt:host"), text("yield"), []byte{0, 0}))), `it imports from "wfrt:host"`},
-		"export of the reserved": {with(7, vector(code(text("wfrt:fuel"), []byte{0, 0}))), `its export "wfrt:fuel" begins with "wfrt:"`},
+		"import of the yield":    {with(2, asm.Vector(asm.Code(asm.Text("wfrt:host"), asm.Text("yield"), []byte{0, 0}))), `it imports from "wfrt:host"`},
+		"export of the reserved": {with(7, asm.Vector(asm.Code(asm.Text("wfrt:fuel"), []byte{0, 0}))), `its export "wfrt:fuel" begins with "wfrt:"`},
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, c.wat.bytes(), c.want) })
 	}
@@ -67,11 +57,9 @@ func TestIndicesAreBoundedByTheOriginal(t *testing.T) {
 // A small file may ask for work that grows with its square: it is refused before any of it.
 func TestManyFunctionsOfManyTypesAreRefused(t *testing.T) {
 	const n = 20_000
-	types := slices.Concat(binary.AppendUvarint(nil, n), bytes.Repeat([]byte{0x60, 0, 0}, n))
-	functions := slices.Concat(binary.AppendUvarint(nil, n), make([]byte, n))
-	module := []byte("\x00asm\x01\x00\x00\x00")
-	module = append(binary.AppendUvarint(append(module, 1), uint64(len(types))), types...)
-	module = append(binary.AppendUvarint(append(module, 3), uint64(len(functions))), functions...)
+	types := slices.Concat(asm.Uleb(n), bytes.Repeat([]byte{0x60, 0, 0}, n))
+	functions := slices.Concat(asm.Uleb(n), make([]byte, n))
+	module := slices.Concat([]byte("\x00asm\x01\x00\x00\x00"), asm.Section(1, types), asm.Section(3, functions))
 	wantRefused(t, module, "it has 20000 functions and 20000 types of the size 20000: too many to compile; the limit of functions × size is 268435456")
 }
 
@@ -94,7 +82,7 @@ func TestWhatIsNotReadIsRefusedByName(t *testing.T) {
 		w.sections = map[byte][]byte{id: section}
 		return w
 	}
-	env := code(text("env"), text("x"))
+	env := asm.Code(asm.Text("env"), asm.Text("x"))
 	for name, c := range map[string]struct {
 		wat  wat
 		want string
@@ -121,15 +109,15 @@ func TestWhatIsNotReadIsRefusedByName(t *testing.T) {
 		"memory64":         {with(5, 1, 4, 1), "has addresses of 64 bits (memory64)"},
 		"page size":        {with(5, 1, 8, 1, 0), "has limits with the flags 0x8, which is not of WebAssembly 2.0"},
 		"tags":             {with(13, 1, 0, 0), "it has a section of tags (exceptions)"},
-		"imported table":   {with(2, code([]byte{1}, env, []byte{1, 0x70, 0, 1})...), "it imports the table env.x; a module has its own"},
-		"imported memory":  {with(2, code([]byte{1}, env, []byte{2, 0, 1})...), "it imports the memory env.x"},
-		"imported global":  {with(2, code([]byte{1}, env, []byte{3, 0x7f, 0})...), "it imports the global env.x"},
-		"imported tag":     {with(2, code([]byte{1}, env, []byte{4, 0, 0})...), "imports the tag env.x (exceptions)"},
+		"imported table":   {with(2, asm.Code([]byte{1}, env, []byte{1, 0x70, 0, 1})...), "it imports the table env.x; a module has its own"},
+		"imported memory":  {with(2, asm.Code([]byte{1}, env, []byte{2, 0, 1})...), "it imports the memory env.x"},
+		"imported global":  {with(2, asm.Code([]byte{1}, env, []byte{3, 0x7f, 0})...), "it imports the global env.x"},
+		"imported tag":     {with(2, asm.Code([]byte{1}, env, []byte{4, 0, 0})...), "imports the tag env.x (exceptions)"},
 		"extended":         {with(6, 1, 0x7f, 0, 0x41, 1, 0x41, 2, 0x6a, 0x0b), "has an initialiser of several instructions (extended constants)"},
 		"recursive types":  {with(1, 1, 0x4e, 0), "its type section has a type of the form 0x4e (garbage collection)"},
 		"table with value": {with(4, 1, 0x40, 0, 0x70, 0, 1, 0xd0, 0x70, 0x0b), "has a table with an initialiser (typed function references)"},
 		"typed table":      {with(4, 1, 0x64, 0x70, 0, 1), "has the type 0x64 of values (typed function references)"},
-		"many tables":      {with(4, code([]byte{9}, slices.Repeat([]byte{0x70, 0, 1}, 9))...), "it has 9 tables; the limit is 8"},
+		"many tables":      {with(4, asm.Code([]byte{9}, slices.Repeat([]byte{0x70, 0, 1}, 9))...), "it has 9 tables; the limit is 8"},
 		"many locals":      {with(10, 1, 7, 1, 0xd1, 0x86, 3, 0x7f, 0x01, 0x0b), "its function 0 has 50001 locals; the limit is 50000"},
 		"else":             {body(0x05), "its function 0 has an else without an if"},
 		"section":          {with(11, 0xff), "its data section is malformed or cut off"},
@@ -141,8 +129,8 @@ func TestWhatIsNotReadIsRefusedByName(t *testing.T) {
 // TestMaximums checks the memory and the tables of rewritten modules.
 func TestMaximums(t *testing.T) {
 	grow := wat{functions: []fn{
-		{name: "grow", parameters: "i", results: "i", body: code(get(0), []byte{0x40, 0})},
-		{name: "table", parameters: "i", results: "i", body: code([]byte{0xd0, 0x70}, get(0), []byte{0xfc, 15, 0})},
+		{name: "grow", parameters: "i", results: "i", body: asm.Code(asm.Get(0), []byte{0x40, 0})},
+		{name: "table", parameters: "i", results: "i", body: asm.Code([]byte{0xd0, 0x70}, asm.Get(0), []byte{0xfc, 15, 0})},
 	}}
 	e := newEngine(t)
 	guest := e.instantiate(t, mustRewrite(t, grow.bytes(), rewrite.Limits{MemoryPages: 20, Depth: 10}).Binary)
@@ -176,19 +164,19 @@ func TestMaximums(t *testing.T) {
 
 // TestBulkInstructionsCostByLength checks every one of them.
 func TestBulkInstructionsCostByLength(t *testing.T) {
-	three := func(tail ...byte) []byte { return code(i32(0), i32(0), get(0), tail) }
+	three := func(tail ...byte) []byte { return asm.Code(asm.I32(0), asm.I32(0), asm.Get(0), tail) }
 	w := wat{
 		functions: []fn{
 			{name: "fill", parameters: "i", body: three(0xfc, 11, 0)},
 			{name: "copy", parameters: "i", body: three(0xfc, 10, 0, 0)},
 			{name: "init", parameters: "i", body: three(0xfc, 8, 0, 0)},
-			{name: "table.fill", parameters: "i", body: code(i32(0), []byte{0xd0, 0x70}, get(0), []byte{0xfc, 17, 0})},
+			{name: "table.fill", parameters: "i", body: asm.Code(asm.I32(0), []byte{0xd0, 0x70}, asm.Get(0), []byte{0xfc, 17, 0})},
 			{name: "table.copy", parameters: "i", body: three(0xfc, 14, 0, 0)},
 			{name: "table.init", parameters: "i", body: three(0xfc, 12, 0, 0)},
 		},
 		sections: map[byte][]byte{
-			4: {1, 0x70, 0, 0x88, 0x27}, 9: code([]byte{1, 1, 0}, vector(slices.Repeat([][]byte{{0}}, 5000)...)),
-			12: {1}, 11: code([]byte{1, 1}, text(strings.Repeat("x", 5000))),
+			4: {1, 0x70, 0, 0x88, 0x27}, 9: asm.Code([]byte{1, 1, 0}, asm.Vector(slices.Repeat([][]byte{{0}}, 5000)...)),
+			12: {1}, 11: asm.Code([]byte{1, 1}, asm.Text(strings.Repeat("x", 5000))),
 		},
 	}
 	m := mustRewrite(t, w.bytes(), wide)
@@ -213,8 +201,8 @@ func TestBulkInstructionsCostByLength(t *testing.T) {
 
 // TestWorkedNumbers runs the example of docs/metering.md.
 func TestWorkedNumbers(t *testing.T) {
-	w := wat{functions: []fn{{name: "sum", parameters: "i", results: "i", body: code(
-		loop, get(1), get(0), []byte{0x6a, 0x21, 1}, get(0), i32(1), []byte{0x6b, 0x22, 0, 0x0d, 0}, end, get(1))}}}
+	w := wat{functions: []fn{{name: "sum", parameters: "i", results: "i", body: asm.Code(
+		asm.Loop, asm.Get(1), asm.Get(0), []byte{0x6a, 0x21, 1}, asm.Get(0), asm.I32(1), []byte{0x6b, 0x22, 0, 0x0d, 0}, asm.End, asm.Get(1))}}}
 	e := newEngine(t)
 	guest := e.instantiate(t, mustRewrite(t, w.bytes(), wide).Binary)
 	fuel := guest.ExportedGlobal(rewrite.FuelGlobal).(api.MutableGlobal)
@@ -234,33 +222,33 @@ func TestWorkedNumbers(t *testing.T) {
 
 // TestHostileGuestsRunOut has guests that never end.
 func TestHostileGuestsRunOut(t *testing.T) {
-	tree := code(get(0), []byte{0x45, 0x04, 0x40, 0x0f, 0x0b}, get(0), i32(1), []byte{0x6b}, call_(0), get(0), i32(1), []byte{0x6b}, call_(0))
+	tree := asm.Code(asm.Get(0), []byte{0x45, 0x04, 0x40, 0x0f, 0x0b}, asm.Get(0), asm.I32(1), []byte{0x6b}, asm.Call(0), asm.Get(0), asm.I32(1), []byte{0x6b}, asm.Call(0))
 	for name, c := range map[string]struct {
 		wat  wat
 		want error
 	}{
-		"endless loop":          {wat{functions: []fn{{name: "f", parameters: "i", body: code(loop, branch, end)}}}, errFuel},
-		"endless loop in start": {wat{functions: []fn{{body: code(loop, branch, end)}}, sections: map[byte][]byte{8: {0}}}, errFuel},
+		"endless loop":          {wat{functions: []fn{{name: "f", parameters: "i", body: asm.Code(asm.Loop, asm.Br(0), asm.End)}}}, errFuel},
+		"endless loop in start": {wat{functions: []fn{{body: asm.Code(asm.Loop, asm.Br(0), asm.End)}}, sections: map[byte][]byte{8: {0}}}, errFuel},
 		"loop with parameters": {
-			wat{functions: []fn{{name: "f", parameters: "i", body: code(get(0), []byte{0x03, 0}, branch, end)}}}, errFuel,
+			wat{functions: []fn{{name: "f", parameters: "i", body: asm.Code(asm.Get(0), []byte{0x03, 0}, asm.Br(0), asm.End)}}}, errFuel,
 		},
 		"exponential recursion": {wat{functions: []fn{{name: "f", parameters: "i", body: tree}}}, errFuel},
-		"deep recursion":        {wat{functions: []fn{{name: "f", parameters: "i", body: code(get(0), call_(0))}}}, errDepth},
+		"deep recursion":        {wat{functions: []fn{{name: "f", parameters: "i", body: asm.Code(asm.Get(0), asm.Call(0))}}}, errDepth},
 		"deep indirect recursion": {
 			wat{
-				functions: []fn{{name: "f", parameters: "i", body: code(get(0), i32(0), []byte{0x11, 0, 0})}},
+				functions: []fn{{name: "f", parameters: "i", body: asm.Code(asm.Get(0), asm.I32(0), []byte{0x11, 0, 0})}},
 				sections:  map[byte][]byte{9: {1, 0, 0x41, 0, 0x0b, 1, 0}},
 			}, errDepth,
 		},
 		"fills": {
-			wat{functions: []fn{{name: "f", parameters: "i", body: slices.Repeat(code(i32(0), i32(0), i32(1<<16), []byte{0xfc, 11, 0}), 1000)}}},
+			wat{functions: []fn{{name: "f", parameters: "i", body: slices.Repeat(asm.Code(asm.I32(0), asm.I32(0), asm.I32(1<<16), []byte{0xfc, 11, 0}), 1000)}}},
 			errFuel,
 		},
-		"straight code": {wat{functions: []fn{{name: "f", parameters: "i", body: slices.Repeat(code(i32(0), drop), 200_000)}}}, errFuel},
+		"straight code": {wat{functions: []fn{{name: "f", parameters: "i", body: slices.Repeat(asm.Code(asm.I32(0), asm.Drop), 200_000)}}}, errFuel},
 		"calls of a leaf in a row": {
 			wat{functions: []fn{
-				{name: "f", parameters: "i", body: slices.Repeat(call_(1), 20_000)},
-				{body: slices.Repeat(code(i32(0), drop), 100)},
+				{name: "f", parameters: "i", body: slices.Repeat(asm.Call(1), 20_000)},
+				{body: slices.Repeat(asm.Code(asm.I32(0), asm.Drop), 100)},
 			}}, errFuel,
 		},
 	} {
@@ -287,26 +275,26 @@ func TestDepthIsGivenBack(t *testing.T) {
 	leave := func(ways ...[]byte) fn { // by the way whose number is the parameter
 		var body []byte
 		for n, way := range ways {
-			body = code(body, call_(0), get(0), i32(n), []byte{0x46, 0x04, 0x40}, way, end)
+			body = asm.Code(body, asm.Call(0), asm.Get(0), asm.I32(int32(n)), []byte{0x46, 0x04, 0x40}, way, asm.End)
 		}
-		return fn{name: "leave", parameters: "i", results: "iI", body: code(body, i32(7), []byte{0x42, 8})}
+		return fn{name: "leave", parameters: "i", results: "iI", body: asm.Code(body, asm.I32(7), []byte{0x42, 8})}
 	}
-	values := code(i32(7), []byte{0x42, 8})
+	values := asm.Code(asm.I32(7), []byte{0x42, 8})
 	w := wat{functions: []fn{
-		{body: code()},
+		{body: asm.Code()},
 		leave(
-			code(values, []byte{0x0f}),                             // return
-			code(values, []byte{0x0c, 1}),                          // br to the body
-			code(values, i32(1), []byte{0x0d, 1}, drop, drop),      // br_if
-			code(values, i32(9), []byte{0x0e, 2, 1, 1, 1}),         // br_table
-			code(loop, values, []byte{0x0c, 2}, end),               // br out of a loop
-			code(loop, values, []byte{0x0f}, end),                  // return out of a loop
-			code([]byte{0x02, 0x40, 0x0c, 0, 0x0b}),                // to the end
-			code(values, i32(0), []byte{0x0d, 1}, drop, drop),      // br_if that does not
-			code(loop, i32(0), []byte{0x0d, 0}, end, i32(0), drop), // after a loop
+			asm.Code(values, []byte{0x0f}),                                                 // return
+			asm.Code(values, []byte{0x0c, 1}),                                              // br to the body
+			asm.Code(values, asm.I32(1), []byte{0x0d, 1}, asm.Drop, asm.Drop),              // br_if
+			asm.Code(values, asm.I32(9), []byte{0x0e, 2, 1, 1, 1}),                         // br_table
+			asm.Code(asm.Loop, values, []byte{0x0c, 2}, asm.End),                           // br out of a loop
+			asm.Code(asm.Loop, values, []byte{0x0f}, asm.End),                              // return out of a loop
+			asm.Code([]byte{0x02, 0x40, 0x0c, 0, 0x0b}),                                    // to the end
+			asm.Code(values, asm.I32(0), []byte{0x0d, 1}, asm.Drop, asm.Drop),              // br_if that does not
+			asm.Code(asm.Loop, asm.I32(0), []byte{0x0d, 0}, asm.End, asm.I32(0), asm.Drop), // after a loop
 		),
-		{name: "deep", parameters: "i", results: "i", body: code(
-			get(0), []byte{0x04, 0x7f}, get(0), i32(1), []byte{0x6b}, call_(2), i32(1), []byte{0x6a, 0x05}, i32(0), end)},
+		{name: "deep", parameters: "i", results: "i", body: asm.Code(
+			asm.Get(0), []byte{0x04, 0x7f}, asm.Get(0), asm.I32(1), []byte{0x6b}, asm.Call(2), asm.I32(1), []byte{0x6a, 0x05}, asm.I32(0), asm.End)},
 	}}
 	const depth = 50
 	e := newEngine(t)
@@ -330,9 +318,9 @@ func TestDepthIsGivenBack(t *testing.T) {
 // TestGlobalsAreExported writes and reads the mutable globals of a guest through their exports.
 func TestGlobalsAreExported(t *testing.T) {
 	w := wat{
-		functions: []fn{{name: "f", results: "i", body: code([]byte{0x23, 0})}},
-		sections: map[byte][]byte{6: code([]byte{4},
-			[]byte{0x7f, 1, 0x41, 5, 0x0b}, []byte{0x7e, 0, 0x42, 6, 0x0b}, []byte{0x7c, 1, 0x44}, make([]byte, 8), end,
+		functions: []fn{{name: "f", results: "i", body: asm.Code([]byte{0x23, 0})}},
+		sections: map[byte][]byte{6: asm.Code([]byte{4},
+			[]byte{0x7f, 1, 0x41, 5, 0x0b}, []byte{0x7e, 0, 0x42, 6, 0x0b}, []byte{0x7c, 1, 0x44}, make([]byte, 8), asm.End,
 			[]byte{0x7e, 1, 0x42, 7, 0x0b})},
 	}
 	m := mustRewrite(t, w.bytes(), wide)
@@ -352,7 +340,7 @@ func TestGlobalsAreExported(t *testing.T) {
 		global []byte
 		want   string
 	}{
-		"vector":    {code([]byte{1, 0x7b, 1, 0xfd, 12}, make([]byte, 16), end), "it has a mutable global of type v128"},
+		"vector":    {asm.Code([]byte{1, 0x7b, 1, 0xfd, 12}, make([]byte, 16), asm.End), "it has a mutable global of type v128"},
 		"reference": {[]byte{1, 0x70, 1, 0xd0, 0x70, 0x0b}, "it has a mutable global that is a reference"},
 		"constant":  {[]byte{1, 0x70, 0, 0xd0, 0x70, 0x0b}, ""},
 	} {
@@ -365,9 +353,9 @@ func TestGlobalsAreExported(t *testing.T) {
 
 // TestNamesMoveWithTheirFunctions reads a trace of a rewritten module, whose function indices have moved.
 func TestNamesMoveWithTheirFunctions(t *testing.T) {
-	w := wat{functions: []fn{{name: "f", body: call_(1)}, {body: []byte{0x00}}}}
-	names := code(text("name"), []byte{1}, text(string(vector(code([]byte{0}, text("outer")), code([]byte{1}, text("inner"))))))
-	raw := code(w.bytes(), []byte{0}, text(string(names)), []byte{0}, text(string(code(text(".debug_info"), make([]byte, 1000)))))
+	w := wat{functions: []fn{{name: "f", body: asm.Call(1)}, {body: []byte{0x00}}}}
+	names := asm.Code(asm.Text("name"), []byte{1}, asm.Text(string(asm.Vector(asm.Code([]byte{0}, asm.Text("outer")), asm.Code([]byte{1}, asm.Text("inner"))))))
+	raw := asm.Code(w.bytes(), []byte{0}, asm.Text(string(names)), []byte{0}, asm.Text(string(asm.Code(asm.Text(".debug_info"), make([]byte, 1000)))))
 	m := mustRewrite(t, raw, wide)
 	if len(m.Binary) > len(raw)-800 {
 		t.Errorf("%d bytes became %d: the debug section is still there", len(raw), len(m.Binary))
@@ -376,7 +364,7 @@ func TestNamesMoveWithTheirFunctions(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), ".inner()\n\t.outer()") {
 		t.Errorf("trace %v", err)
 	}
-	broken := code(w.bytes(), []byte{0}, text(string(code(text("name"), []byte{1, 5, 9}))))
+	broken := asm.Code(w.bytes(), []byte{0}, asm.Text(string(asm.Code(asm.Text("name"), []byte{1, 5, 9}))))
 	newEngine(t).instantiate(t, mustRewrite(t, broken, wide).Binary)
 }
 
@@ -399,17 +387,17 @@ func TestDataSegmentsBecomeOne(t *testing.T) {
 		"beyond memory": {[][]byte{{0, 0x41, 0x7f, 0x0b, 1, 'x'}, at(0, "a")}, false, [][]byte{at(0, "a"), {0, 0x41, 0x7f, 0x0b, 1, 'x'}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sections := map[byte][]byte{11: vector(c.segments...)}
+			sections := map[byte][]byte{11: asm.Vector(c.segments...)}
 			if c.counted {
-				sections[12] = uleb(len(c.segments))
+				sections[12] = asm.Uleb(uint64(len(c.segments)))
 			}
 			raw := wat{sections: sections}.bytes()
 			m, err := rewrite.Rewrite(raw, wide)
 			if err != nil {
 				t.Fatal(err)
 			}
-			content := vector(c.want...)
-			want := slices.Concat([]byte{11}, uleb(len(content)), content)
+			content := asm.Vector(c.want...)
+			want := slices.Concat([]byte{11}, asm.Uleb(uint64(len(content))), content)
 			if !bytes.HasSuffix(m.Binary, want) {
 				t.Errorf("it ends in % x; want % x", m.Binary[len(m.Binary)-len(want):], want)
 			}
