@@ -137,14 +137,7 @@ func TestConnectorSurvivesItsBroker(t *testing.T) {
 		}
 		opt := onMemory()
 		opt.Connectors = []runtime.Connector{c}
-		e, err := runtime.New(opt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.SetCatalog(runtime.NewCatalog(orders()))
-		if err := e.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		e := start(t, opt, orders())
 		elapse(time.Second)
 		for i := range 3 {
 			stream.Fail(errors.New("kafka at 127.0.0.1:9092: connection refused"))
@@ -162,9 +155,7 @@ func TestConnectorSurvivesItsBroker(t *testing.T) {
 			wantOneEach(t, runsEach(t, e), i+1)
 		}
 		stream.Fail(errors.New("away for good"))
-		if err := e.Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		stop(t, e)
 		if opened != 1 || closed != 1 { // fault C6
 			t.Errorf("%d sources were opened and %d closed", opened, closed)
 		}
@@ -280,13 +271,7 @@ func TestConnectorStopsAtOnce(t *testing.T) {
 		}
 		opt := onMemory()
 		opt.Connectors = []runtime.Connector{triggers(t, stream)}
-		e, err := runtime.New(opt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := e.Start(t.Context()); err != nil { // there is no workflow
-			t.Fatal(err)
-		}
+		e := start(t, opt) // there is no workflow
 		elapse(time.Minute)
 		before := time.Now()
 		if err := e.Stop(t.Context()); err != nil {

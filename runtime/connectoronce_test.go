@@ -26,14 +26,7 @@ func TestConnectorAfterCrash(t *testing.T) {
 		for round := range rounds {
 			c := triggers(t, stream)
 			opt := runtime.Options{Store: store, Connectors: []runtime.Connector{c}}
-			e, err := runtime.New(opt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e.SetCatalog(runtime.NewCatalog(orders()))
-			if err := e.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			e := start(t, opt, orders())
 			for i := range each {
 				stream.Produce(order(int32(i%2), fmt.Sprintf("order-%d-%d", round, i), "{}"))
 				if i == each/2 {
@@ -69,18 +62,9 @@ func TestConnectorTrimsReceipts(t *testing.T) {
 			stream.Produce(order(0, fmt.Sprint(i), "{}"))
 		}
 		c := triggers(t, stream)
-		e, err := runtime.New(runtime.Options{Store: store, Connectors: []runtime.Connector{c}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.SetCatalog(runtime.NewCatalog(orders()))
-		if err := e.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		e := start(t, runtime.Options{Store: store, Connectors: []runtime.Connector{c}}, orders())
 		elapse(time.Minute)
-		if err := e.Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		stop(t, e)
 		origin := runtime.Origin{Connector: "orders"}
 		copy(origin.TopicID[:], "northwind.orders")
 		trimmed, receipts, err := store.Receipts(origin, nil)
@@ -110,20 +94,10 @@ func TestConnectorRebalances(t *testing.T) {
 		stores := []*runtimetest.MemStore{runtimetest.NewMemStore(2), runtimetest.NewMemStore(2), runtimetest.NewMemStore(2)}
 		engines := make([]*runtime.Engine, len(stores))
 		join := func(i int) {
-			var err error
-			engines[i], err = runtime.New(runtime.Options{Store: stores[i], Connectors: []runtime.Connector{triggers(t, stream)}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			engines[i].SetCatalog(runtime.NewCatalog(orders()))
-			if err := engines[i].Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			engines[i] = start(t, runtime.Options{Store: stores[i], Connectors: []runtime.Connector{triggers(t, stream)}}, orders())
 		}
 		leave := func(i int) {
-			if err := engines[i].Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			stop(t, engines[i])
 			if err := stores[i].Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -174,21 +148,12 @@ func TestConnectorGoesOnWithOtherSettings(t *testing.T) {
 			}
 			c := triggers(t, stream)
 			c.Parallelism, c.Window = parallelism, 10*parallelism
-			e, err := runtime.New(runtime.Options{Store: store, Connectors: []runtime.Connector{c}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			e.SetCatalog(runtime.NewCatalog(orders()))
-			if err := e.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			e := start(t, runtime.Options{Store: store, Connectors: []runtime.Connector{c}}, orders())
 			elapse(time.Minute)
 			if n := e.Connectors()[0].Counts; n.Received != 50 || n.Triggered != 50 {
 				t.Errorf("with parallelism %d: %+v", parallelism, n)
 			}
-			if err := e.Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			stop(t, e)
 			if err := store.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -208,14 +173,7 @@ func TestConnectorStartsWhereTheGroupIs(t *testing.T) {
 		for _, want := range []int{0, 1} {
 			c := triggers(t, stream)
 			c.Open = stream.Open("wfrt", true, "northwind.orders") // from latest
-			e, err := runtime.New(runtime.Options{Store: store, Connectors: []runtime.Connector{c}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			e.SetCatalog(runtime.NewCatalog(orders()))
-			if err := e.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			e := start(t, runtime.Options{Store: store, Connectors: []runtime.Connector{c}}, orders())
 			elapse(time.Minute)
 			wantOneEach(t, runsEach(t, e), want)
 			if err := errors.Join(e.Stop(t.Context()), store.Close()); err != nil {

@@ -207,9 +207,7 @@ func TestEventsAreTrimmedAtTheStart(t *testing.T) {
 			settle(t, e, trigger(t, e, "chain", fmt.Sprint(i)))
 		}
 		elapse(time.Minute)
-		if err := e.Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		stop(t, e)
 		elapse(25 * time.Hour)
 		e = start(t, opt, runtimetest.Chain("chain", 3))
 		synctest.Wait()
