@@ -26,18 +26,27 @@ func (s *Store) erase(sh *shard, next *runtime.Record) error {
 	return s.eraseTasks(sh, next)
 }
 
-// eraseHistory writes the lines of a run's history again, without what the run's data may have gone into.
+// eraseHistory writes the lines of a run's history again, without what the run's data may have gone into. Why the erasing was asked
+// for stays.
 func (s *Store) eraseHistory(sh *shard, id runtime.RunID) error {
 	w := &sh.rows
 	return s.scan(appendOfRun(nil, sh.number, kindHistory, id), func(key, value []byte) error {
 		var h runtime.HistoryEntry
+		var ok bool
+		if h.RunID, h.Version, h.Line, ok = parseHistoryKey(key); !ok {
+			return errMalformed
+		}
 		if err := s.names.decodeHistory(value, &h); err != nil {
 			return err
 		}
-		if h.Object == nil && h.Reason == "" {
+		kept := ""
+		if h.AsksToErase() {
+			kept = h.Reason
+		}
+		if h.Object == nil && h.Reason == kept {
 			return nil
 		}
-		h.Object, h.Reason = nil, ""
+		h.Object, h.Reason = nil, kept
 		w.value = appendHistoryHead(w.value[:0], &h)
 		return w.batch.Set(key, w.value, nil)
 	})

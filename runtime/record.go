@@ -346,3 +346,7 @@ type HistoryEntry struct {
 	Reason string   // of a pause, a cancellation, an error or a refusal
 	Object []byte   // the new object, when it changed and the engine keeps objects in the history; else nil
 }
+
+// AsksToErase reports whether the line says that the run's data were asked to be erased: by whom and why stays, when all else that
+// the data may have gone into is erased.
+func (h *HistoryEntry) AsksToErase() bool { return h.State == RequestedDataDeleted && h.Line == 0 }

@@ -313,6 +313,9 @@ func TestErase(t *testing.T) {
 					t.Errorf("the history still holds it: %s, %v", all, err)
 				}
 				for _, h := range entries {
+					if h.AsksToErase() && (h.By != "ann" || h.Reason != "asked") {
+						t.Errorf("the erasing was asked for by %q, because %q", h.By, h.Reason)
+					}
 					if strings.Contains(string(h.Object), "secret") {
 						t.Errorf("the history's version %d still holds %s", h.Version, h.Object)
 					}

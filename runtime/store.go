@@ -31,7 +31,7 @@ type Batch struct {
 	Payload []byte         // of the callback that Next has taken in last, number Next.Callbacks; nil for none
 
 	// Erase, with Next: removes what the store holds of the run's data besides the record: the objects and reasons in its
-	// history, its logs, its payloads; the object in each of its tasks becomes that of Next.
+	// history, but for the reason of the line that asks for it; its logs, its payloads; the object in each of its tasks becomes that of Next.
 	Erase bool
 	// Remove, with Prev and without Next: removes everything of the run but its events, its tasks and the keys that led to it.
 	Remove bool

@@ -244,7 +244,9 @@ func (m *memShard) erase(next *runtime.Record) {
 	entries := slices.Clone(m.history[id])
 	for i, h := range entries {
 		c := *h
-		c.Object, c.Reason = nil, ""
+		if c.Object = nil; !c.AsksToErase() {
+			c.Reason = ""
+		}
 		entries[i] = &c
 	}
 	m.history[id] = entries

@@ -30,6 +30,8 @@ func (s *storeTest) withEverything() *runtime.Record {
 		History: []runtime.HistoryEntry{
 			{RunID: r.RunID, Version: 2, Time: s.now, By: "ada", Reason: "secret", Object: []byte("secret")},
 			{RunID: r.RunID, Version: 2, Line: 1, Time: s.now, Handler: "h", Reason: "secret", Failed: true, Callback: 1},
+			{RunID: r.RunID, Version: 3, Time: s.now, By: "ada", Reason: "asked by the customer", State: runtime.RequestedDataDeleted},
+			{RunID: r.RunID, Version: 3, Line: 1, Time: s.now, Reason: "secret", State: runtime.RequestedDataDeleted, Failed: true},
 		},
 		AddTasks: []runtime.Task{
 			{Due: s.now, Kind: runtime.TaskHook, RunID: r.RunID, Version: 1, Name: "h", Attempt: 7, Record: &told},
@@ -49,9 +51,9 @@ func testErase(s *storeTest) {
 	tasks := s.tasks(shard, s.now.Add(time.Hour))
 
 	next := r.Clone()
-	next.Version, next.State, next.Object = 3, runtime.DataDeleted, []byte(`{"result":"deleted"}`)
-	line := runtime.HistoryEntry{RunID: r.RunID, Version: 3, Time: s.now, Reason: "as asked", Object: next.Object}
-	hook := runtime.Task{Due: s.now.Add(9), Kind: runtime.TaskHook, RunID: r.RunID, Version: 3, Name: "h", Record: &next}
+	next.Version, next.State, next.Object = 4, runtime.DataDeleted, []byte(`{"result":"deleted"}`)
+	line := runtime.HistoryEntry{RunID: r.RunID, Version: 4, Time: s.now, Reason: "as asked", Object: next.Object}
+	hook := runtime.Task{Due: s.now.Add(9), Kind: runtime.TaskHook, RunID: r.RunID, Version: 4, Name: "h", Record: &next}
 	s.apply(shard, &runtime.Batch{
 		Prev: r, Next: &next, Erase: true, History: []runtime.HistoryEntry{line}, DropTask: &tasks[5],
 		Log: &runtime.LogEntry{RunID: r.RunID, Version: 2, Time: s.now, Handler: "erase"}, AddTasks: []runtime.Task{hook},
@@ -59,7 +61,9 @@ func testErase(s *storeTest) {
 	s.wantRecord(&next)
 
 	for i := range before {
-		before[i].Object, before[i].Reason = nil, ""
+		if before[i].Object = nil; !before[i].AsksToErase() {
+			before[i].Reason = ""
+		}
 	}
 	history, err := s.History(r.RunID, 0, 0, 100)
 	s.must(err)
@@ -77,7 +81,7 @@ func testErase(s *storeTest) {
 	// Another run of the same foreign ID keeps all.
 	history, err = s.History(other.RunID, 0, 0, 100)
 	s.must(err)
-	if len(history) != 3 || string(history[0].Object) != "secret" || history[2].Reason != "secret" {
+	if len(history) != 5 || string(history[0].Object) != "secret" || history[2].Reason != "secret" {
 		s.Fatalf("history of another run: %+v", history)
 	}
 	logs, err = s.Logs(other.RunID, 0, time.Time{}, 10)
@@ -134,7 +138,7 @@ func testRemove(s *storeTest) {
 		}
 		history, err = s.History(other.RunID, 0, 0, 100)
 		s.must(err)
-		if len(history) != 3 {
+		if len(history) != 5 {
 			s.Fatalf("history of another run: %v", history)
 		}
 	}

@@ -37,7 +37,7 @@ const (
 	maxPages  = 1 << 16
 
 	// maxDeclared bounds functions times the size of the types: wazero declares every type anew for each function that it compiles. A
-	// module at the bound costs some seconds; Go's have less than a tenth of it.
+	// module at the bound costs some seconds; Go's have less than a hundredth of it.
 	maxDeclared = 1 << 28
 )
 
