@@ -19,7 +19,7 @@ import (
 // BenchmarkApacheKafka publishes pages from 16 shards to Apache Kafka, and then the very same records by a bare producer of the client
 // library with its defaults. One operation is an event; ratio is the streamer's rate over the bare one's.
 func BenchmarkApacheKafka(b *testing.B) {
-	const shards, page, pages = 16, 512, 12
+	const shards, page, pages = 16, 2048, 6 // the relay's defaults; and how many pages each shard has
 	broker := kafkatest.Run(b, "")
 	conn := kafkastreamer.Connection{Brokers: []string{broker.Addr}}
 	s := open(b, kafkastreamer.Options{Connection: conn, Prefix: "ours.", Partitions: 6})

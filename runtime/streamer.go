@@ -41,7 +41,7 @@ type RelayOptions struct {
 	// Backoff is the longest pause between attempts to publish while the streamer fails; the first is a hundredth of it.
 	// Defaults to 10 seconds.
 	Backoff time.Duration
-	// Batch is how many events one Publish holds at most. Defaults to 512.
+	// Batch is how many events one Publish holds at most. Defaults to 2,048.
 	Batch int
 	// BatchBytes is about how many bytes the events of one Publish hold at most. Defaults to 1 MiB.
 	BatchBytes int
@@ -59,7 +59,7 @@ func (o *RelayOptions) ensureDefaults() {
 		o.Backoff = 10 * time.Second
 	}
 	if o.Batch == 0 {
-		o.Batch = 512
+		o.Batch = 2048
 	}
 	if o.BatchBytes == 0 {
 		o.BatchBytes = 1 << 20

@@ -222,7 +222,7 @@ func Default() Config {
 		},
 		Kafka:  Kafka{BatchBytes: 1 * MiB, ClientID: "wfrt", Compression: "snappy", TopicCreate: true, TopicLayout: "workflow", TopicPrefix: "wfrt."},
 		Log:    Log{Format: "text", Level: "info"},
-		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 512, BatchBytes: 1 * MiB, LagAlert: time.Minute, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
+		Outbox: Outbox{Backoff: 10 * time.Second, Batch: 2048, BatchBytes: 1 * MiB, LagAlert: time.Minute, Linger: 2 * time.Millisecond, Retention: 7 * 24 * time.Hour},
 		Plugins: Plugins{
 			Canary: Canary{ErrorShare: 0.1, MinInvocations: 20, Window: 5 * time.Minute},
 			Dir:    "./plugins",
