@@ -243,8 +243,8 @@ func (h *Host) keepOlder(next *ledger, result *admission) {
 	for _, w := range result.merged.workflows {
 		after[w.Name] = w
 		next.drop(w.Name, w.Digest)
+		h.keepMissing(next, w)
 	}
-	h.keepMissing(next, result.merged.workflows)
 	served := h.Catalog()
 	for workflow, def := range h.made.newest {
 		if w := after[workflow]; w == nil || w.Digest != def.Digest {

@@ -47,14 +47,12 @@ func (h *Host) activeQueues(workflows []string) []runtime.Queue {
 	return slices.DeleteFunc(all, func(q runtime.Queue) bool { return !slices.Contains(workflows, q.Workflow) })
 }
 
-// keepMissing keeps the definitions that could not be made because a module of theirs is missing, when runs are pinned to them and
-// after, the workflows of next, have another in its place. REQUIRES: h.mu.
-func (h *Host) keepMissing(next *ledger, after []*runtime.Workflow) {
-	for _, w := range after {
-		for _, def := range h.ledger.unmade(w.Name, &h.made) {
-			if def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
-				next.keep(w.Name, def)
-			}
+// keepMissing keeps the definitions of a workflow that could not be made because a module of theirs is missing, when runs are pinned to
+// them and w serves in their place from now on. REQUIRES: h.mu.
+func (h *Host) keepMissing(next *ledger, w *runtime.Workflow) {
+	for _, def := range h.ledger.unmade(w.Name, &h.made) {
+		if def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
+			next.keep(w.Name, def)
 		}
 	}
 }

@@ -157,6 +157,32 @@ func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 			}
 		}
 	})
+	t.Run("one whose trial has ended", func(t *testing.T) {
+		runs, same := &fakeRuns{}, kept(t)
+		r := newRig(t, same, pinning(runs))
+		runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
+		r.deploy("door", generation(0))
+		if _, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: generation(1), Canary: 0.5}); err != nil {
+			t.Fatal(err)
+		}
+		tried := r.Catalog().Workflow("door").Canary.Workflow.Digest
+		runs.pin(tried, 1)
+		if err := os.Remove(filepath.Join(r.options.ArchiveDir, tried.String()+extension)); err != nil {
+			t.Fatal(err)
+		}
+		again := newRig(t, same, pinning(runs))
+		again.load()
+		for _, when := range []string{"before the trial ends", "after it"} {
+			if w := pinned(again, tried); w == nil || w.Digest != tried {
+				t.Errorf("%s the run goes by %+v; want it to wait for %s", when, w, tried)
+			}
+			if when == "before the trial ends" {
+				if _, err := again.Rollback(context.Background(), "door", "", Order{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
 	t.Run("a part that the others do without", func(t *testing.T) {
 		runs, same := &fakeRuns{}, kept(t)
 		r := newRig(t, same, pinning(runs))

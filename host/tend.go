@@ -56,10 +56,14 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	e := next.entry(plugin)
 	k := e.Canary
 	e.Canary = nil
+	served := h.Catalog()
 	for workflow, def := range h.made.canary {
-		if w := h.Catalog().Workflow(workflow); k != nil && w.Canary != nil && slices.Contains(def.Parts, partOf{plugin, k.Digest}) {
+		if w := served.Workflow(workflow); k != nil && w.Canary != nil && slices.Contains(def.Parts, partOf{plugin, k.Digest}) {
 			h.keepIfNeeded(next, def, w.Canary.Workflow, w, nil)
 		}
+	}
+	for _, name := range served.Names() {
+		h.keepMissing(next, served.Workflow(name))
 	}
 	h.mu.Unlock()
 	if k == nil {
