@@ -111,12 +111,12 @@ func (h *Host) Load(ctx context.Context) error {
 		return fmt.Errorf("host: read the plugins directory: %w", err)
 	}
 	changed, dropped := h.notice(files)
+	h.loadAll(ctx, changed, files)
+	if h.isDistrusted() { // it may have been signed anew, beside its file or where it is kept
+		h.distrust()
+	}
 	if len(changed) == 0 && !dropped && !h.isHeld() {
 		return nil
-	}
-	h.loadAll(ctx, changed, files)
-	if h.isDistrusted() { // it may have been signed anew
-		h.distrust()
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("host: load: %w", context.Cause(ctx))

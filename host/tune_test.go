@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,8 +126,15 @@ func TestAModuleInUseIsVerifiedWhenTheKeysChange(t *testing.T) {
 	if err := r.Tune(Options{TrustedKeys: []signature.Key{old.key}}); err != nil {
 		t.Fatal(err)
 	}
-	if !r.plugin("door").Untrusted {
+	if r.load(); !r.plugin("door").Untrusted {
 		t.Error("of the other key it is trusted")
+	}
+	kept := filepath.Join(r.options.ArchiveDir, p.Digest+extension+signature.Extension)
+	if err := os.WriteFile(kept, old.sign(generation(1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r.load(); r.plugin("door").Untrusted {
+		t.Error("signed anew where it is kept, it is not trusted")
 	}
 	if err := r.Tune(Options{}); err != nil {
 		t.Fatal(err)
