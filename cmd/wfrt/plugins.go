@@ -91,10 +91,11 @@ func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest st
 		for i := range list.Plugins {
 			p := &list.Plugins[i]
 			switch {
+			case p.File != file:
 			case p.Digest == digest && p.State == "serving":
 				a.print("%s serves %s\n", p.File, strings.Join(p.Workflows, ", "))
 				return nil
-			case p.File != file || p.Error == "":
+			case p.Error == "":
 			case p.Error != fault:
 				fault, since = p.Error, time.Now()
 			case time.Since(since) > settled:

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/wfrt/wfrt/pebblestore"
 )
@@ -45,7 +46,7 @@ func Write(store *pebblestore.Store, dataDir, dir string) (err error) {
 // Restore makes a data directory from a backup, whose store it checks. dataDir must not exist, or be empty. On an error nothing is
 // left.
 func Restore(ctx context.Context, dir, dataDir string) (report pebblestore.Report, err error) {
-	if _, err := os.Stat(filepath.Join(dir, storeDir)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.ReadDir(filepath.Join(dir, storeDir)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return report, fmt.Errorf("%s: %w", dir, ErrNoBackup)
 	}
 	part, err := begin(dataDir)
@@ -80,10 +81,11 @@ func Open(dataDir string) (*pebblestore.Store, error) {
 // begin returns a new folder beside one that is to be made.
 func begin(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	isFile := errors.Is(err, syscall.ENOTDIR)
+	if err != nil && !isFile && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	if len(entries) > 0 {
+	if isFile || len(entries) > 0 {
 		return "", fmt.Errorf("%s: %w", dir, ErrNotEmpty)
 	}
 	parent := filepath.Dir(filepath.Clean(dir))
