@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -142,19 +143,35 @@ func (a *app) newOnParked(
 					return err
 				}
 			}
+			refused := 0
 			for i := range all {
-				if err := do(c, cmd.Context(), &all[i]); err != nil {
-					return at(fmt.Sprintf("%s, partition %d, offset %d", all[i].Topic, all[i].Partition, all[i].Offset), err)
+				err := do(c, cmd.Context(), &all[i])
+				if err == nil {
+					continue
 				}
+				err = at(fmt.Sprintf("%s, partition %d, offset %d", all[i].Topic, all[i].Partition, all[i].Offset), err)
+				var problem *httpapi.Problem
+				if !every || !errors.As(err, &problem) {
+					return err
+				}
+				a.note("%v", err)
+				refused++
 			}
-			if a.json() {
-				return a.printJSON(map[string]any{"connector": args[0], done: len(all)})
+			if !a.json() {
+				a.print("%s %d\n", done, len(all)-refused)
+			} else if err := a.printJSON(map[string]any{"connector": args[0], done: len(all) - refused}); err != nil {
+				return err
 			}
-			a.print("%s %d\n", done, len(all))
-			return nil
+			if refused == 0 {
+				return nil
+			}
+			return &failure{
+				exitFailure, fmt.Errorf("%d of %s stay parked", refused, plural(len(all), "message")),
+				"mend what the causes above name and try again; what nobody wants any more goes with `wfrt connectors drop " + args[0] + "`",
+			}
 		},
 	}
-	cmd.Flags().BoolVar(&every, "all", false, "every parked message of the connector, until one fails")
+	cmd.Flags().BoolVar(&every, "all", false, "every parked message of the connector; those that are refused stay, and are named")
 	return cmd
 }
 
