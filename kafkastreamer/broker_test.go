@@ -17,3 +17,7 @@ func TestStreamerOnApacheKafka(t *testing.T) {
 func TestTooLargeForTheTopicOfApacheKafka(t *testing.T) {
 	testTooLarge(t, []string{kafkatest.Run(t, "").Addr})
 }
+
+func TestRecordOnApacheKafka(t *testing.T) {
+	testRecord(t, []string{kafkatest.Run(t, "").Addr})
+}

@@ -111,7 +111,7 @@ func (p *page) encode(w *workflow, e *runtime.Event) kgo.Record {
 			header(headerContentType, p.cut(func(b []byte) []byte { return append(b, e.ContentType...) }))
 		}
 		return kgo.Record{
-			Key: key, Timestamp: e.Time, Headers: p.headers[first:len(p.headers):len(p.headers)],
+			Key: key, Headers: p.headers[first:len(p.headers):len(p.headers)],
 			Value: p.cut(func(b []byte) []byte { return append(b, e.Data...) }),
 		}
 	}

@@ -111,13 +111,17 @@ func (r *reach) plainly(err error) error {
 	}
 }
 
-// mayNot adds to an error of permissions what our user lacks: "Write and Describe". Any other error it leaves as it is.
+// mayNot adds to an error of permissions what our user lacks, "Write and Describe", and to one of time whose clock to look at. Any other
+// error it leaves as it is.
 func mayNot(err error, lacks string) error {
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("our user needs %s on it: %w", lacks, err)
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		return fmt.Errorf("our user needs Read on the group: %w", err)
+	case errors.Is(err, kerr.InvalidTimestamp): // a record's is that of its publication
+		return fmt.Errorf("the broker's clock and ours (%s) differ by more than message.timestamp.before.max.ms and after.max.ms of the topic allow: %w",
+			time.Now().UTC().Format(time.RFC3339), err)
 	default:
 		return err
 	}

@@ -62,27 +62,35 @@ func underTest(t *testing.T, brokers []string) runtimetest.StreamerUnderTest {
 
 // consume reads a topic from its beginning until it has given so many events.
 func consume(ctx context.Context, t testing.TB, brokers []string, topic string, atLeast int) ([]runtime.Event, error) {
+	records, err := records(ctx, brokers, topic, atLeast)
+	var events []runtime.Event
+	for _, r := range records {
+		e, err := parse(r)
+		if err != nil {
+			t.Errorf("topic %s, partition %d, offset %d: %v", topic, r.Partition, r.Offset, err)
+		}
+		events = append(events, e)
+	}
+	return events, err
+}
+
+// records reads a topic from its beginning until it has given so many records.
+func records(ctx context.Context, brokers []string, topic string, atLeast int) ([]*kgo.Record, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	var events []runtime.Event
-	for len(events) < atLeast {
+	var all []*kgo.Record
+	for len(all) < atLeast {
 		fetches := client.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
-			return events, err
+			return all, err
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			e, err := parse(r)
-			if err != nil {
-				t.Errorf("topic %s, partition %d, offset %d: %v", topic, r.Partition, r.Offset, err)
-			}
-			events = append(events, e)
-		})
+		all = append(all, fetches.Records()...)
 	}
-	return events, nil
+	return all, nil
 }
 
 // parse reads an event from the headers of its record.
