@@ -262,6 +262,7 @@ func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 				}
 				at.Offset = start.Offset
 			}
+			s.Resume(topic, partition) // the client keeps one that it gave up paused
 			from, err := s.reader.Assigned(ctx, at, committed)
 			if err != nil {
 				return nil, err

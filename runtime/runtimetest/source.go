@@ -42,6 +42,7 @@ func TestSource(t *testing.T, stream func(t *testing.T) Stream) {
 		{"a paused partition waits", testSourcePause},
 		{"partitions know their ends", testSourceEnds},
 		{"members share the partitions and give them up", testSourceRebalance},
+		{"a partition that comes back is not paused", testSourceBack},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &sourceTest{T: t, Stream: stream(t), topic: "topic-" + strconv.FormatInt(time.Now().UnixNano(), 10)}
