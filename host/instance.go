@@ -116,18 +116,18 @@ func (i *instance) checkpoint() {
 }
 
 // newInstance makes an instance and initialises it. ctx ends only the making. The error of a guest that does not get
-// through its initialisation is a *guestError.
-func (m *module) newInstance(ctx context.Context) (*instance, error) {
+// through its initialisation is a *guestError; a *memoryError says that all instances together have too much.
+func (m *module) newInstance(ctx context.Context) (_ *instance, err error) {
+	defer func() { err = m.blameless(err) }()
 	space, err := m.newSpace()
 	if err != nil {
 		return nil, &guestError{during: "instantiate", text: "no memory can be mapped for another instance of " + m.file + ": " + err.Error()}
 	}
-	i := &instance{module: m, memory: newMemory(m.host.memory, space, m.initialMemory(), m.limits.Load().MemoryBytes)}
+	size := m.instanceSize()
+	i := &instance{module: m, memory: newMemory(m.host.memory, m.pool, space, size, m.limits.Load().MemoryBytes)}
 	if i.memory == nil {
 		space.free()
-		limit := &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + m.initialMemory()), Max: uint64(m.host.memory.limit)}
-		return nil, &guestError{during: "instantiate", limit: limit, text: "no memory is left for another instance of " + m.file +
-			": the instances of all plugins together are at the limit of " + m.host.memory.String() + "; it is tried again"}
+		return nil, &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + size), Max: uint64(m.host.memory.limit)}
 	}
 	i.value = i.memory.during(context.Background()).Value
 	i.begin(phaseInitialize, ctx.Done())
@@ -158,6 +158,15 @@ func (m *module) newInstance(ctx context.Context) (*instance, error) {
 		}
 	}
 	return i, nil
+}
+
+// instanceSize returns how large the memory of an instance is when it is made, in bytes, as far as that is known.
+func (m *module) instanceSize() int64 {
+	size := max(m.initialMemory(), m.initialized)
+	if m.snapshot != nil {
+		size = max(size, int64(m.snapshot.image.size()))
+	}
+	return min(size, m.limits.Load().MemoryBytes)
 }
 
 // newSpace returns where the memory of an instance lies.

@@ -51,7 +51,7 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 		m.pool.put(nil, among)
 		return m.failed(err, out)
 	}
-	if !i.reusable() {
+	if !i.reusable() || m.host.memory.wanted() {
 		i.close()
 		i = nil
 	}
@@ -63,6 +63,9 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 func (m *module) failed(err error, out *runtime.Outcome) error {
 	var g *guestError
 	if !errors.As(err, &g) {
+		if short := (*memoryError)(nil); errors.As(err, &short) {
+			m.totals.exceeded[short.limit.Limit].Add(1)
+		}
 		return fmt.Errorf("host: %s: %w", m.file, err)
 	}
 	m.totals.traps.Add(1)

@@ -76,15 +76,137 @@ func TestIdleInstancesMakeRoom(t *testing.T) {
 	}
 }
 
+// growing is a guest whose step of the workflow of its name takes as much memory as it gets, and leads the run on.
+func growing(name string) guest {
+	g := doorNamed(name)
+	body := g.invoke
+	g.invoke = asm.Code(asm.Loop, asm.I32(1), asm.MemoryGrow, asm.I32(-1), asm.I32Ne, asm.BrIf(0), asm.End, body)
+	return g
+}
+
+// refuses fails the test unless an invocation of a step is refused for want of memory, of which its plugin and a canary know nothing.
+func (r *rig) refuses(name string) {
+	r.t.Helper()
+	in := r.invocation(name, "closed", `{}`)
+	on := &trial{rules: CanaryRules{ErrorShare: 0.5, MinInvocations: 1, Window: time.Minute}, clock: r.options.Clock, failed: func() {}}
+	before := r.plugin(name)
+	var out runtime.Outcome
+	err := on.watch(func(int32) runtime.Invoker { return in.Handler.Invoker })(0).Invoke(context.Background(), in, &out)
+	if err == nil {
+		r.t.Fatalf("%s: outcome %+v; want the invocation refused", name, out)
+	}
+	wantPieces(r.t, err.Error(), "no memory is left for another instance of "+name+".wasm",
+		"all plugins together are at the limit of 1 MiB (plugins.limits.total_memory_bytes)")
+	after := r.plugin(name)
+	if after.Traps != before.Traps || after.Exceeded["total_memory_bytes"] != before.Exceeded["total_memory_bytes"]+1 || on.tally() != (tally{}) {
+		r.t.Errorf("%+v, and the canary counts %+v; want no trap, nothing for a canary, and the limit counted", after, on.tally())
+	}
+}
+
+// works fails the test unless an invocation of a step leads the run on.
+func (r *rig) works(name string) {
+	r.t.Helper()
+	if out := r.invoke(name, "closed", `{}`); out.Kind != runtime.OutcomeTo {
+		r.t.Errorf("%s: outcome %+v; want it to work", name, out)
+	}
+}
+
+// TestGrowthLeavesOthersTheirLastInstance has a plugin take all the memory that it gets, beside one with idle instances.
+func TestGrowthLeavesOthersTheirLastInstance(t *testing.T) {
+	r := newRig(t, within)
+	r.put("good.wasm", doorNamed("good").bytes())
+	r.put("hog.wasm", growing("hog").bytes())
+	r.load()
+	m, held := r.hold("good", 2)
+	for _, i := range held {
+		m.pool.put(i, m.pool.runs)
+	}
+	for range 3 {
+		r.works("hog")
+		if n := r.plugin("good").Instances; n != 1 {
+			t.Fatalf("%d idle instances are left of the other plugin; want its last", n)
+		}
+		r.works("good")
+	}
+	// Nor does a second instance take it.
+	hog, held := r.hold("hog", 1)
+	if _, err := hog.newInstance(context.Background()); err == nil {
+		t.Error("a plugin gets a second instance in the place of another's last")
+	}
+	r.works("good")
+	hog.pool.put(held[0], hog.pool.runs)
+}
+
+// TestAPluginWithoutAnInstanceIsNext when memory is given back: those that have instances get no more, do not grow, and give theirs back.
+func TestAPluginWithoutAnInstanceIsNext(t *testing.T) {
+	r := newRig(t, within)
+	r.put("good.wasm", doorNamed("good").bytes())
+	r.put("hog.wasm", growing("hog").bytes())
+	r.load()
+	hog, held := r.hold("hog", 2)
+	r.put("late.wasm", doorNamed("late").bytes()) // the first instance of it takes the last of good
+	r.load()
+	late, others := r.hold("late", 1)
+	r.refuses("good")
+	r.refuses("good")
+	if r.memory.claimed.Load() != eachInstance {
+		t.Errorf("%d bytes are claimed; want those of one instance", r.memory.claimed.Load())
+	}
+	hog.pool.put(held[1], hog.pool.runs)
+	r.works("hog") // it did not grow, and its instance is given back
+	if n := r.plugin("hog").Instances; n != 1 || r.used() != 2*eachInstance {
+		t.Errorf("%d instances, %d bytes; want the second closed, and it not grown", n, r.used())
+	}
+	if _, err := hog.newInstance(context.Background()); err == nil {
+		t.Error("another instance is made of what the other plugin claims")
+	}
+	r.works("good")
+	if r.memory.claimed.Load() != 0 {
+		t.Error("the claim outlives the instance")
+	}
+	hog.pool.put(held[0], hog.pool.runs)
+	late.pool.put(others[0], late.pool.runs)
+}
+
+// TestAClaimEndsWithItsModule leaves nothing claimed for a plugin that is replaced while it waits for memory.
+func TestAClaimEndsWithItsModule(t *testing.T) {
+	b := newBudget(100)
+	p, q := newPool(1, runtime.SystemClock{}), newPool(1, runtime.SystemClock{})
+	b.enter(p)
+	b.enter(q)
+	if !b.open(p, 60) || b.open(q, 60) || b.reserve(30, 1) || !b.wanted() {
+		t.Error("want one instance, a claim of the other, and no growth")
+	}
+	b.leave(q)
+	if b.wanted() || !b.reserve(30, 1) || b.open(q, 60) || b.wanted() {
+		t.Error("want no claim of a module that is retired, before or after")
+	}
+}
+
+// TestAnInitialisationThatMemoryDoesNotSufficeFor is no fault of the plugin's either.
+func TestAnInitialisationThatMemoryDoesNotSufficeFor(t *testing.T) {
+	g := doorGuest()
+	g.initialize = asm.Code(asm.I32(1), asm.MemoryGrow, asm.I32(-1), asm.I32Eq, asm.If, asm.Unreachable, asm.End)
+	r := serveGuest(t, g, within)
+	const each = eachInstance + pageBytes // what follows the first is paid as a whole
+	if r.used() != each {
+		t.Fatalf("%d bytes are used; want those of one that has grown", r.used())
+	}
+	m, held := r.hold("door", 2)
+	r.refuses("door")
+	if r.used() != 2*each {
+		t.Errorf("%d bytes are used; want nothing of the third", r.used())
+	}
+	for _, i := range held {
+		m.pool.put(i, m.pool.runs)
+	}
+	r.works("door")
+}
+
 func TestNoMemoryIsLeft(t *testing.T) {
 	r := serveGuest(t, doorGuest(), within)
 	m, held := r.hold("door", 3)
-	out := r.invoke("door", "closed", `{}`)
-	if out.Kind != runtime.OutcomeError {
-		t.Errorf("outcome %+v; want a failed attempt", out)
-	}
-	wantPieces(t, out.Reason, "no memory is left for another instance of door.wasm",
-		"all plugins together are at the limit of 1 MiB")
+	r.refuses("door")
 	for _, i := range held {
 		m.pool.put(i, m.pool.runs)
 	}
@@ -166,7 +288,7 @@ func spaces(t *testing.T) map[string]space {
 
 func growMemoryIn(t *testing.T, s space) {
 	t.Helper()
-	m := newMemory(newBudget(1<<30), s, pageBytes, 39*pageBytes)
+	m := newMemory(newBudget(1<<30), newPool(1, runtime.SystemClock{}), s, pageBytes, 39*pageBytes)
 	for pages := uint64(1); pages < 40; pages++ {
 		b := m.Reallocate(pages * pageBytes)
 		if uint64(len(b)) != pages*pageBytes {

@@ -78,8 +78,8 @@ type Options struct {
 	// the signature beside it (FILE.wasm.minisig). The slice is not changed afterwards. Defaults to none: every module is.
 	TrustedKeys []signature.Key
 	// TotalMemoryBytes is how much memory the instances of all plugins have together, each counted with 64 KiB more. Idle
-	// instances are closed to keep to it; then memory.grow fails, and an invocation that needs a new instance is a failed
-	// attempt. Defaults to 4 GiB; at least the MemoryBytes of any plugin.
+	// instances are closed to keep to it, but for the last of each plugin; then memory.grow fails, and an invocation that needs a
+	// new instance is refused with an error, which is no attempt. Defaults to 4 GiB; at least the MemoryBytes of any plugin.
 	TotalMemoryBytes int64
 }
 

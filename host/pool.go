@@ -137,20 +137,20 @@ func (p *pool) watchIdle() {
 func (p *pool) shrink() {
 	p.mu.Lock()
 	p.timer = nil
-	surplus := min(p.unused, len(p.idle)-1)
+	surplus := p.unused
 	p.mu.Unlock()
 	// Between the two locks instances may be taken from the top and put back there; what closeOldest closes is at the
 	// bottom.
-	p.closeOldest(surplus)
+	p.closeOldest(surplus, 1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watchIdle()
 }
 
-// closeOldest closes up to n of the instances that have been idle the longest, and returns how many it closed.
-func (p *pool) closeOldest(n int) int {
+// closeOldest closes up to n of the instances that have been idle the longest, of which some are kept, and returns how many it closed.
+func (p *pool) closeOldest(n, keeps int) int {
 	p.mu.Lock()
-	n = max(0, min(n, len(p.idle)))
+	n = max(0, min(n, len(p.idle)-keeps))
 	oldest := append([]*instance(nil), p.idle[:n]...)
 	kept := copy(p.idle, p.idle[n:])
 	clear(p.idle[kept:])

@@ -74,7 +74,7 @@ func (m *module) freshen(ctx context.Context, first *instance) error {
 		return err
 	}
 	size := int64(first.guest.Memory().Size())
-	if !m.host.memory.reserve(size) {
+	if !m.host.memory.reserve(size, 0) {
 		return fmt.Errorf("no memory is left for the snapshot of %d bytes that its isolation needs: the instances of all plugins together "+
 			"are at the limit of %s", size, m.host.memory)
 	}
