@@ -11,12 +11,6 @@ import (
 	"github.com/wfrt/wfrt/runtime"
 )
 
-// Lengths that the format allows.
-const (
-	maxName      = 64  // of a workflow's and a status's name
-	maxForeignID = 256 // of a foreign ID and of an idempotency key
-)
-
 // Apply implements runtime.Writer.
 func (s *Store) Apply(number runtime.Shard, epoch runtime.Epoch, b *runtime.Batch) (runtime.LSN, error) {
 	sh, err := s.shard(number)
@@ -129,19 +123,17 @@ func (s *Store) writeBeside(sh *shard, b *runtime.Batch) error {
 
 // checkBatch refuses what no key could carry and what no reader would find again.
 func (s *Store) checkBatch(number runtime.Shard, b *runtime.Batch) error {
+	if err := b.CheckLengths(); err != nil {
+		return err
+	}
 	if r := b.Next; r != nil {
 		if s.shardOf(r.RunID.Slot()) != number {
 			return fmt.Errorf("run %s is not of this shard", r.RunID)
-		}
-		if n := len(r.Status); n < 1 || n > maxName {
-			return fmt.Errorf("run %s: status of %d bytes: want 1 to %d", r.RunID, n, maxName)
 		}
 		if b.Prev != nil {
 			if b.Prev.RunID != r.RunID {
 				return fmt.Errorf("run %s cannot follow run %s", r.RunID, b.Prev.RunID)
 			}
-		} else if err := checkScope(r.Workflow, r.ForeignID); err != nil {
-			return fmt.Errorf("run %s: %w", r.RunID, err)
 		} else if r.RunID.Slot() != runtime.SlotOf(r.Workflow, r.ForeignID) {
 			return fmt.Errorf("run %s does not carry the slot of its foreign ID", r.RunID)
 		}
@@ -172,11 +164,7 @@ func (s *Store) checkBeside(number runtime.Shard, b *runtime.Batch) error {
 		return fmt.Errorf("log of run %s is not of this shard", l.RunID)
 	}
 	for i := range b.AddTasks {
-		t := &b.AddTasks[i]
-		if len(t.Workflow) > maxName || len(t.Name) > maxName {
-			return fmt.Errorf("task of workflow %.70q, name %.70q: want at most %d bytes", t.Workflow, t.Name, maxName)
-		}
-		if t.Kind != runtime.TaskSchedule && s.shardOf(t.RunID.Slot()) != number {
+		if t := &b.AddTasks[i]; t.Kind != runtime.TaskSchedule && s.shardOf(t.RunID.Slot()) != number {
 			return fmt.Errorf("task of run %s is not of this shard", t.RunID)
 		}
 	}
@@ -186,17 +174,7 @@ func (s *Store) checkBeside(number runtime.Shard, b *runtime.Batch) error {
 	if err := s.checkReceipts(number, b); err != nil {
 		return err
 	}
-	i := b.Remember
-	if i == nil {
-		return nil
-	}
-	if err := checkScope(i.Workflow, i.ForeignID); err != nil {
-		return fmt.Errorf("idempotency key: %w", err)
-	}
-	if n := len(i.Key); n < 1 || n > maxForeignID {
-		return fmt.Errorf("idempotency key of %d bytes: want 1 to %d", n, maxForeignID)
-	}
-	if s.shardOf(runtime.SlotOf(i.Workflow, i.ForeignID)) != number {
+	if i := b.Remember; i != nil && s.shardOf(runtime.SlotOf(i.Workflow, i.ForeignID)) != number {
 		return errors.New("the idempotency key is not of this shard")
 	}
 	return nil
@@ -207,29 +185,12 @@ func (s *Store) checkSchedules(number runtime.Shard, prev, next *runtime.Schedul
 		if sched == nil {
 			continue
 		}
-		if n := len(sched.Name); n < 1 || n > maxName {
-			return fmt.Errorf("schedule name of %d bytes: want 1 to %d", n, maxName)
-		}
-		foreignID := cmp.Or(sched.ForeignID, sched.Name)
-		if err := checkScope(sched.Workflow, foreignID); err != nil {
-			return fmt.Errorf("schedule %s: %w", sched.Name, err)
-		}
-		if s.shardOf(runtime.SlotOf(sched.Workflow, foreignID)) != number {
+		if s.shardOf(runtime.SlotOf(sched.Workflow, cmp.Or(sched.ForeignID, sched.Name))) != number {
 			return fmt.Errorf("schedule %s is not of this shard", sched.Name)
 		}
 	}
 	if prev != nil && next != nil && (prev.Workflow != next.Workflow || prev.Name != next.Name) {
 		return fmt.Errorf("schedule %s cannot follow schedule %s", next.Name, prev.Name)
-	}
-	return nil
-}
-
-func checkScope(workflow, foreignID string) error {
-	if n := len(workflow); n < 1 || n > maxName {
-		return fmt.Errorf("workflow name of %d bytes: want 1 to %d", n, maxName)
-	}
-	if n := len(foreignID); n < 1 || n > maxForeignID {
-		return fmt.Errorf("foreign ID of %d bytes: want 1 to %d", n, maxForeignID)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (s *Store) addForeign(m *merge, q *runtime.Query) error {
 	}
 	for _, workflow := range workflows {
 		for _, foreignID := range distinct(q.ForeignIDs) {
-			if checkScope(workflow, foreignID) != nil {
+			if runtime.CheckScope(workflow, foreignID) != nil {
 				continue // no run can have it
 			}
 			number := s.shardOf(runtime.SlotOf(workflow, foreignID))
@@ -162,7 +162,7 @@ func (s *Store) addIndex(m *merge, number runtime.Shard, q *runtime.Query) error
 	if len(q.Workflows) > 0 {
 		prefixes = prefixes[:0]
 		for _, workflow := range distinct(q.Workflows) {
-			if len(workflow) <= maxName {
+			if len(workflow) <= runtime.MaxName {
 				prefixes = append(prefixes, appendName(appendPrefix(nil, number, kindIndex), workflow))
 			}
 		}

@@ -31,7 +31,7 @@ func (s *Store) record(r pebble.Reader, id runtime.RunID, dst *runtime.Record) e
 
 // Latest implements runtime.Reader.
 func (s *Store) Latest(workflow, foreignID string) (runtime.RunID, error) {
-	if checkScope(workflow, foreignID) != nil {
+	if runtime.CheckScope(workflow, foreignID) != nil {
 		return runtime.RunID{}, runtime.ErrNotFound
 	}
 	number := s.shardOf(runtime.SlotOf(workflow, foreignID))
@@ -87,7 +87,7 @@ func (s *Store) History(
 // Remembered implements runtime.Reader.
 func (s *Store) Remembered(workflow, foreignID, key string) (runtime.Idempotency, error) {
 	i := runtime.Idempotency{Workflow: workflow, ForeignID: foreignID, Key: key}
-	if checkScope(workflow, foreignID) != nil {
+	if runtime.CheckScope(workflow, foreignID) != nil {
 		return runtime.Idempotency{}, runtime.ErrNotFound
 	}
 	number := s.shardOf(runtime.SlotOf(workflow, foreignID))

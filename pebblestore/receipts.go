@@ -124,8 +124,8 @@ func (s *Store) checkReceipts(number runtime.Shard, b *runtime.Batch) error {
 }
 
 func checkOrigin(o *runtime.Origin) error {
-	if n := len(o.Connector); n < 1 || n > maxName || o.Partition < 0 || o.Offset < 0 {
-		return fmt.Errorf("message %.120s: want a connector's name of 1 to %d bytes, and a partition and offset of 0 or more", o, maxName)
+	if o.Partition < 0 || o.Offset < 0 {
+		return fmt.Errorf("message %.120s: want a partition and an offset of 0 or more", o)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // looked for in all.
 func (s *Store) Schedule(workflow, name string) (runtime.Schedule, error) {
 	for i := range s.shards {
-		if len(workflow) > maxName {
+		if len(workflow) > runtime.MaxName {
 			break // no schedule can have it
 		}
 		value, closer, err := s.db.Get(appendScheduleKey(nil, runtime.Shard(i), workflow, name))

@@ -56,6 +56,45 @@ func TestHooksAskForRuns(t *testing.T) {
 	})
 }
 
+// A hook, a schedule, a timeout and a status may have names of 64 bytes. What the hook asks for is delivered, however many it asks for.
+func TestLongestNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const asked = 100
+		long := strings.Repeat("n", runtime.MaxName)
+		workflow := runtimetest.Workflow(long,
+			runtimetest.Step{Status: long, To: []string{"waiting"}, Func: runtimetest.To("waiting")},
+			runtimetest.Timeout{Status: "waiting", Name: long, After: time.Minute, To: []string{"late"}, Func: runtimetest.To("late")},
+			runtimetest.Hook{On: runtime.HookComplete, Name: long, Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+				out.Kind = runtime.OutcomeDone
+				for i := range asked {
+					out.Intents = append(out.Intents, runtime.Intent{
+						Workflow: "bills", ForeignID: fmt.Sprintf("%0*d", runtime.MaxForeignID, i),
+					})
+				}
+				return nil
+			}},
+			runtimetest.Schedule{
+				Spec: runtime.ScheduleSpec{Name: long, Cron: "@hourly"}, Filter: runtimetest.Answer(runtime.OutcomeDone, ""),
+			},
+		)
+		e := start(t, onMemory(), workflow,
+			runtimetest.Workflow("bills", runtimetest.Step{Status: "open", To: []string{"paid"}, Func: runtimetest.To("paid")}),
+		)
+		id := trigger(t, e, long, strings.Repeat("f", runtime.MaxForeignID))
+		elapse(90 * time.Minute)
+		synctest.Wait()
+		if err := e.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if lines := history(t, e, id); strings.Count(lines, "intent: triggered run") != asked {
+			t.Errorf("the history:\n%s", lines)
+		}
+		if n := runsOf(t, e, long); n != 1 {
+			t.Errorf("the schedule began %d runs; want 1", n)
+		}
+	})
+}
+
 // calls is a workflow whose step asks for a callback to the run "1" of collectors, and for a trigger of it if it is to open it.
 func calls(open bool) *runtime.Workflow {
 	return runtimetest.Workflow("orders", runtimetest.Step{

@@ -87,7 +87,7 @@ type Task struct {
 	Kind    TaskKind
 	RunID   RunID  // zero of TaskSchedule
 	Version uint64 // of the run that made it; 0 of TaskSchedule
-	Name    string // of TaskHook the handler's; of TaskIntent its number, of a hook's after "hook/<name>/"; of TaskSchedule the schedule's
+	Name    string // at most MaxTaskName bytes: of TaskHook the handler's; of TaskIntent its number, of a hook's after "hook/<name>/"; of TaskSchedule the schedule's
 	Attempt uint32 // attempts that have begun
 
 	On       HookEvent    // of TaskHook
@@ -117,8 +117,8 @@ type Idempotency struct {
 // batch; it is durable once Durable(shard) has reached the LSN. Batches of a shard become durable in order: after a
 // crash the shard holds a prefix of what was applied. Apply must not keep b or anything in it. The caller allows one Apply at a
 // time per shard; different shards run side by side. It returns ErrFenced for an epoch that is not the shard's newest, and
-// ErrStoreFailed, wrapping the cause, when the store accepts nothing more; any other error refuses a malformed batch, of which
-// nothing is written.
+// ErrStoreFailed, wrapping the cause, when the store accepts nothing more; any other error refuses a malformed batch, as
+// Batch.CheckLengths does, of which nothing is written.
 //
 // OpenShard makes the caller the owner of a shard: it raises the epoch durably, and returns it. The shard's position is then the
 // epoch's Base.

@@ -309,6 +309,9 @@ func (s *MemStore) check(shard runtime.Shard) error {
 
 // checkBatch refuses what a store may refuse, and what it would trust.
 func (s *MemStore) checkBatch(shard runtime.Shard, b *runtime.Batch) error {
+	if err := b.CheckLengths(); err != nil {
+		return fmt.Errorf("runtimetest: %w", err)
+	}
 	if err := s.checkShard(shard, b); err != nil {
 		return err
 	}
@@ -339,14 +342,6 @@ func (s *MemStore) checkBatch(shard runtime.Shard, b *runtime.Batch) error {
 	}
 	if b.Next.RunID.Slot() != runtime.SlotOf(b.Next.Workflow, b.Next.ForeignID) {
 		return fmt.Errorf("runtimetest: run %s does not carry the slot of its foreign ID", b.Next.RunID)
-	}
-	for _, name := range []string{b.Next.Workflow, b.Next.Status} {
-		if len(name) < 1 || len(name) > 64 {
-			return fmt.Errorf("runtimetest: name %q of %d bytes: want 1 to 64", name, len(name))
-		}
-	}
-	if n := len(b.Next.ForeignID); n < 1 || n > 256 {
-		return fmt.Errorf("runtimetest: foreign ID of %d bytes: want 1 to 256", n)
 	}
 	held := s.live[shard].records[b.Next.RunID]
 	if (held == nil) != (b.Prev == nil) || held != nil && !EqualRecords(held, b.Prev) {

@@ -72,7 +72,7 @@ func (s *MemStore) checkReceipts(shard runtime.Shard, b *runtime.Batch) error {
 		origins, parked = append(origins, &b.Park.Origin), append(parked, &b.Park.Origin)
 	}
 	for _, o := range origins {
-		if o != nil && (o.Connector == "" || len(o.Connector) > 64 || o.Partition < 0 || o.Offset < 0) {
+		if o != nil && (o.Partition < 0 || o.Offset < 0) {
 			return fmt.Errorf("runtimetest: message %.120s is malformed", o)
 		}
 	}

@@ -50,6 +50,7 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 		{"what is pending has timers of its own", testPendingTimers},
 		{"tasks are due in order", testTasks},
 		{"tasks are told apart", testTaskIdentity},
+		{"names are as long as they may be", testLengths},
 		{"a schedule is found by its name", testSchedules},
 		{"receipts are found and trimmed", testReceipts},
 		{"parked messages are paged in order", testParked},
