@@ -144,7 +144,6 @@ type Engine struct {
 	catalog    atomic.Pointer[Catalog]
 	ctx        context.Context //nolint:containedctx // the life of the engine's own goroutines, from Start to Stop
 	cancel     context.CancelFunc
-	scheduling sync.Mutex // serializes changes of schedules
 	redriving  sync.Mutex // serializes what is done with parked messages
 	connectors []*connector
 	owned      sync.WaitGroup // relays, refills and tasks beside the runs

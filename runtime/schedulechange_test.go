@@ -2,6 +2,8 @@ package runtime_test
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -159,4 +161,143 @@ func TestScheduleIsResumedWhileItsSlotIsDropped(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("no slot has come since")
 	}
+}
+
+// movable is a workflow with a schedule of a plugin whose runs have a foreign ID that is to be changed.
+func movable(cron, foreignID string, filter runtimetest.Func) *runtime.Workflow {
+	return reports(nil, runtimetest.Schedule{
+		Spec: runtime.ScheduleSpec{Name: "moves", Cron: cron, ForeignID: foreignID}, Filter: filter,
+	})
+}
+
+// elsewhere returns n foreign IDs, each in another shard of four than the one before.
+func elsewhere(n int) []string {
+	ids := []string{"0"}
+	shard := func(id string) runtime.Shard { return runtime.ShardOf(runtime.SlotOf("report", id), 4) }
+	for i := 1; len(ids) < n; i++ {
+		if id := strconv.Itoa(i); shard(id) != shard(ids[len(ids)-1]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// only returns the one schedule that there is.
+func only(t *testing.T, e *runtime.Engine) runtime.Schedule {
+	t.Helper()
+	all, err := e.Schedules(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("schedules %+v, %v", all, err)
+	}
+	return all[0]
+}
+
+// onMove is an afterRead that tells of each schedule that is written.
+type onMove struct {
+	*afterRead
+	written chan string // foreign IDs
+}
+
+func (s *onMove) Apply(shard runtime.Shard, epoch runtime.Epoch, b *runtime.Batch) (runtime.LSN, error) {
+	next := b.NextSchedule
+	lsn, err := s.MemStore.Apply(shard, epoch, b)
+	if err == nil && next != nil {
+		s.written <- next.ForeignID
+	}
+	return lsn, err
+}
+
+// Whatever is done to a schedule while it moves to another shard is done to it where it is then.
+func TestScheduleMovesWhileItIsChanged(t *testing.T) {
+	ids := elsewhere(2)
+	changes := map[string]func(e *runtime.Engine) error{
+		"pause": func(e *runtime.Engine) error {
+			_, err := e.PauseSchedule(t.Context(), "report", "moves")
+			return err
+		},
+		"resume": func(e *runtime.Engine) error {
+			_, err := e.ResumeSchedule(t.Context(), "report", "moves")
+			return err
+		},
+		"delete": func(e *runtime.Engine) error { return e.DeleteSchedule(t.Context(), "report", "moves") },
+		"create": func(e *runtime.Engine) error {
+			_, err := e.CreateSchedule(t.Context(), spec("moves", "@daily"))
+			return err
+		},
+	}
+	wanted := map[string]error{"delete": runtime.ErrPluginSchedule, "create": runtime.ErrScheduleExists}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			store := &onMove{afterRead: &afterRead{MemStore: runtimetest.NewMemStore(4)}, written: make(chan string, 10)}
+			e := start(t, runtime.Options{Store: store}, movable("@yearly", ids[0], nil))
+			if first := <-store.written; first != ids[0] {
+				t.Fatalf("the schedule begins with %s", first)
+			}
+			move := func() {
+				e.SetCatalog(runtime.NewCatalog(movable("@yearly", ids[1], nil)))
+				select {
+				case id := <-store.written:
+					store.written <- id
+				case <-time.After(50 * time.Millisecond): // whoever reads holds all shards: it moves after that
+				case <-e.Failed():
+				}
+			}
+			store.call.Store(&move)
+			if err := change(e); !errors.Is(err, wanted[name]) {
+				t.Error(err)
+			}
+			for moved := false; !moved; {
+				select {
+				case id := <-store.written:
+					moved = id == ids[1]
+				case <-e.Failed():
+					t.Fatal(e.Err())
+				}
+			}
+			if s := only(t, e); s.ForeignID != ids[1] || s.Paused != (name == "pause") || e.Err() != nil {
+				t.Errorf("%+v, %v", s, e.Err())
+			}
+		})
+	}
+}
+
+// A schedule that moves to another shard leaves no slot behind there that triggers, whenever it moves.
+func TestScheduleThatMovedTriggersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ids := elsewhere(10)
+		e := start(t, onMemory(), movable("@hourly", ids[0], nil))
+		elapse(10 * time.Minute)
+		for i, id := range ids {
+			e.SetCatalog(runtime.NewCatalog(movable("@hourly", id, nil)))
+			elapse(time.Hour)
+			if n := runsOf(t, e, id); n != 1 || e.Err() != nil {
+				t.Fatalf("%d runs in the hour of %s, %v", n, id, e.Err())
+			}
+			if all, err := e.Runs(t.Context(), runtime.Query{Limit: 100}); err != nil || len(all) != i+1 {
+				t.Errorf("%d runs after %d hours, %v", len(all), i+1, err)
+			}
+		}
+	})
+}
+
+// A schedule that moves to another shard while the filter of its slot is asked triggers the slot there, and only there.
+func TestScheduleMovesWhileItsFilterIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ids := elsewhere(2)
+		asked, proceed := make(chan struct{}), make(chan struct{})
+		holds := func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+			asked <- struct{}{}
+			<-proceed
+			return runtimetest.Answer(runtime.OutcomeDone, "")(ctx, in, out)
+		}
+		e := start(t, onMemory(), movable("@hourly", ids[0], holds))
+		<-asked
+		e.SetCatalog(runtime.NewCatalog(movable("@hourly", ids[1], runtimetest.Answer(runtime.OutcomeDone, ""))))
+		synctest.Wait()
+		proceed <- struct{}{}
+		elapse(2 * time.Hour)
+		if old, n := runsOf(t, e, ids[0]), runsOf(t, e, ids[1]); old != 0 || n < 2 || e.Err() != nil {
+			t.Errorf("%d runs of the old foreign ID, %d of the new one, %v", old, n, e.Err())
+		}
+	})
 }

@@ -1,11 +1,9 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -50,13 +48,13 @@ func (s *shard) doSchedule(t *Task) error {
 	return s.triggerSlot(t, &sched, slot, &trigger)
 }
 
-// slotOf returns the schedule of a slot's task, or drops the task when it is void: the schedule was paused, changed or removed. Both
-// under the writer: a resume between them would make the same task again.
+// slotOf returns the schedule of a slot's task, or drops the task when it is void: the schedule was paused, changed or removed, or
+// has moved to another shard. Both under the writer: a resume between them would make the same task again.
 func (s *shard) slotOf(t *Task) (sched Schedule, void bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sched, err = s.engine.store.Schedule(t.Workflow, t.Name)
-	if errors.Is(err, ErrNotFound) || err == nil && (sched.Paused || !sched.Next.Equal(t.Slot)) {
+	if errors.Is(err, ErrNotFound) || err == nil && (sched.Paused || !sched.Next.Equal(t.Slot) || s.engine.home(&sched) != s) {
 		return sched, true, s.commit(&Batch{DropTask: t})
 	}
 	return sched, false, err
@@ -134,7 +132,7 @@ func (s *shard) stands(sched *Schedule) (bool, error) {
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && now.Paused == sched.Paused && now.Since.Equal(sched.Since), err
+	return err == nil && now.equal(sched), err
 }
 
 // putSlot commits what became of a slot, unless the schedule no longer stands.
@@ -253,7 +251,7 @@ func (e *Engine) CreateSchedule(ctx context.Context, spec ScheduleSpec) (Schedul
 	if err := e.checkSchedule(&spec); err != nil {
 		return Schedule{}, err
 	}
-	return e.changeSchedule(ctx, &spec, func(old *Schedule) (*Schedule, error) {
+	return e.changeSchedule(ctx, spec.Workflow, spec.Name, func(old *Schedule) (*Schedule, error) {
 		if old != nil {
 			return nil, ErrScheduleExists
 		}
@@ -290,14 +288,10 @@ func (e *Engine) ResumeSchedule(ctx context.Context, workflow, name string) (Sch
 
 // DeleteSchedule removes a schedule that a client made. It returns ErrNotFound or ErrPluginSchedule.
 func (e *Engine) DeleteSchedule(ctx context.Context, workflow, name string) error {
-	spec, err := e.store.Schedule(workflow, name)
-	if err != nil {
-		return fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, err)
-	}
-	_, err = e.changeSchedule(ctx, &spec.ScheduleSpec, func(old *Schedule) (*Schedule, error) {
+	_, err := e.changeSchedule(ctx, workflow, name, func(old *Schedule) (*Schedule, error) {
 		switch {
 		case old == nil:
-			return nil, ErrNotFound
+			return nil, unknownSchedule(workflow, name)
 		case old.Plugin:
 			return nil, ErrPluginSchedule
 		}
@@ -319,13 +313,9 @@ func (e *Engine) TriggerSchedule(ctx context.Context, workflow, name string) (Tr
 }
 
 func (e *Engine) changeKnown(ctx context.Context, workflow, name string, change func(*Schedule)) (Schedule, error) {
-	known, err := e.store.Schedule(workflow, name)
-	if err != nil {
-		return Schedule{}, fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, err)
-	}
-	return e.changeSchedule(ctx, &known.ScheduleSpec, func(old *Schedule) (*Schedule, error) {
+	return e.changeSchedule(ctx, workflow, name, func(old *Schedule) (*Schedule, error) {
 		if old == nil {
-			return nil, ErrNotFound
+			return nil, unknownSchedule(workflow, name)
 		}
 		next := *old
 		change(&next)
@@ -333,102 +323,63 @@ func (e *Engine) changeKnown(ctx context.Context, workflow, name string, change 
 	})
 }
 
-// changeSchedule replaces a schedule, under the writer of its shard, by what change makes of it; nil removes it.
-func (e *Engine) changeSchedule(ctx context.Context, spec *ScheduleSpec, change func(old *Schedule) (*Schedule, error)) (Schedule, error) {
+func unknownSchedule(workflow, name string) error {
+	return fmt.Errorf("runtime: schedule %s of workflow %s: %w", name, workflow, ErrNotFound)
+}
+
+// changeSchedule replaces a schedule by what change makes of it, and returns that: of nil, when there is none, a new one; nil
+// removes it. It waits until all that it has seen is durable.
+func (e *Engine) changeSchedule(
+	ctx context.Context, workflow, name string, change func(old *Schedule) (*Schedule, error),
+) (Schedule, error) {
 	if err := e.accepting(); err != nil {
 		return Schedule{}, err
 	}
-	s := e.shards[ShardOf(spec.slot(), len(e.shards))]
-	e.scheduling.Lock() // names are unique over all shards
-	next, err := s.changeSchedule(spec, change)
-	e.scheduling.Unlock()
-	return next, e.afterObserved(ctx, s, err)
+	next, err := e.replaceSchedule(workflow, name, change)
+	if derr := e.observedAll(ctx); derr != nil { // any shard may have a schedule
+		return Schedule{}, derr
+	}
+	return next, err
 }
 
-func (s *shard) changeSchedule(spec *ScheduleSpec, change func(old *Schedule) (*Schedule, error)) (Schedule, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := &Batch{}
-	old, err := s.engine.store.Schedule(spec.Workflow, spec.Name)
+// replaceSchedule does what changeSchedule does, without waiting. It holds the writers of all shards: a name is unique over them,
+// and a schedule can move from one to another.
+func (e *Engine) replaceSchedule(workflow, name string, change func(old *Schedule) (*Schedule, error)) (Schedule, error) {
+	unlock := e.lockShards()
+	defer unlock()
+	var old *Schedule
+	known, err := e.store.Schedule(workflow, name)
 	switch {
 	case err == nil:
-		b.PrevSchedule = &old
+		old = &known
 	case !errors.Is(err, ErrNotFound):
 		return Schedule{}, err
 	}
-	next, err := change(b.PrevSchedule)
-	if err != nil {
-		return old, err
-	}
-	b.NextSchedule = next
-	if next != nil { // the old slot's task, if it is another, finds that it is void
-		b.AddTasks = appendSlot(nil, next)
-	}
-	if err := s.commit(b); err != nil || next == nil {
-		return Schedule{}, err
-	}
-	return *next, nil
-}
-
-// syncSchedules makes the plugins' schedules in the store what the catalog says: it adds those that are new, changes those that
-// have changed, and removes those that a workflow of the catalog no longer declares.
-func (e *Engine) syncSchedules() {
-	catalog := e.Catalog()
-	var faults []error
-	for _, name := range catalog.Names() {
-		w := catalog.Workflow(name)
-		for i := range w.Schedules {
-			faults = append(faults, e.syncSchedule(w.Schedules[i]))
-		}
-	}
-	all, err := e.store.Schedules()
-	faults = append(faults, err)
-	for i := range all {
-		w := catalog.Workflow(all[i].Workflow)
-		if all[i].Plugin && w != nil && !w.declares(all[i].Name) {
-			_, err := e.changeSchedule(e.ctx, &all[i].ScheduleSpec, func(*Schedule) (*Schedule, error) { return nil, nil })
-			faults = append(faults, err)
-		}
-	}
-	if err := errors.Join(faults...); err != nil && e.accepting() == nil {
-		e.opt.Logger.Error("schedules of plugins could not be brought up to date", "error", err)
+	next, err := change(old)
+	switch {
+	case err != nil:
+		return known, err
+	case next != nil:
+		return *next, e.putSchedule(old, next)
+	case old != nil:
+		return Schedule{}, e.home(old).commit(&Batch{PrevSchedule: old})
+	default:
+		return Schedule{}, nil
 	}
 }
 
-func (e *Engine) syncSchedule(spec ScheduleSpec) error {
-	if err := e.checkSchedule(&spec); err != nil {
-		return fmt.Errorf("schedule %s of workflow %s: %w", spec.Name, spec.Workflow, err)
-	}
-	known, err := e.store.Schedule(spec.Workflow, spec.Name)
-	moved := err == nil && known.slot() != spec.slot()
-	if err == nil && known.Plugin && known.same(&spec) {
-		return nil
-	}
-	if moved { // to another shard
-		if _, err := e.changeSchedule(e.ctx, &known.ScheduleSpec, func(*Schedule) (*Schedule, error) { return nil, nil }); err != nil {
+// putSchedule commits a schedule that is new, or changed. The task of the old slot, if it is another, finds that it is void.
+// REQUIRES: shard.mu of all shards
+func (e *Engine) putSchedule(old, next *Schedule) error {
+	s := e.home(next)
+	if old != nil && e.home(old) != s {
+		if err := e.home(old).commit(&Batch{PrevSchedule: old}); err != nil {
 			return err
 		}
+		old = nil
 	}
-	_, err = e.changeSchedule(e.ctx, &spec, func(old *Schedule) (*Schedule, error) {
-		next := e.newSchedule(spec, true)
-		if moved {
-			old = &known
-		}
-		if old != nil {
-			next.Paused = old.Paused
-			next.LastSlot, next.LastRun, next.LastResult, next.LastAt = old.LastSlot, old.LastRun, old.LastResult, old.LastAt
-		}
-		return next, nil
-	})
-	return err
+	return s.commit(&Batch{PrevSchedule: old, NextSchedule: next, AddTasks: appendSlot(nil, next)})
 }
 
-// same reports whether a plugin's schedule is as the store has it.
-func (s *Schedule) same(spec *ScheduleSpec) bool {
-	return s.Cron == spec.Cron && s.Zone == spec.Zone && s.ForeignID == spec.ForeignID && s.StartAt == spec.StartAt &&
-		s.CatchUp == spec.CatchUp && bytes.Equal(s.Object, spec.Object)
-}
-
-func (w *Workflow) declares(schedule string) bool {
-	return slices.ContainsFunc(w.Schedules, func(s ScheduleSpec) bool { return s.Name == schedule })
-}
+// home returns the shard that a schedule lives in.
+func (e *Engine) home(sched *Schedule) *shard { return e.shards[ShardOf(sched.slot(), len(e.shards))] }

@@ -29,10 +29,8 @@ func (e *Engine) Swap(c *Catalog, leaving []Queue) error {
 
 // swap stores the catalog under the writers of all shards, unless it returns queues that are not empty.
 func (e *Engine) swap(c *Catalog, leaving []Queue) (occupied []Queue, err error) {
-	for _, s := range e.shards {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-	}
+	unlock := e.lockShards()
+	defer unlock()
 	for _, q := range leaving {
 		n, err := e.ActiveRuns(q, 1)
 		if err != nil {
@@ -46,6 +44,18 @@ func (e *Engine) swap(c *Catalog, leaving []Queue) (occupied []Queue, err error)
 		e.catalog.Store(c)
 	}
 	return occupied, nil
+}
+
+// lockShards makes the caller the writer of all shards, until it calls unlock.
+func (e *Engine) lockShards() (unlock func()) {
+	for _, s := range e.shards {
+		s.mu.Lock()
+	}
+	return func() {
+		for _, s := range e.shards {
+			s.mu.Unlock()
+		}
+	}
 }
 
 // countLeft returns the *LeftError for queues that were not empty a moment ago.
