@@ -144,7 +144,8 @@ type Engine struct {
 	catalog    atomic.Pointer[Catalog]
 	ctx        context.Context //nolint:containedctx // the life of the engine's own goroutines, from Start to Stop
 	cancel     context.CancelFunc
-	redriving  sync.Mutex // serializes what is done with parked messages
+	resync     chan struct{} // holds a token once the catalog has changed
+	redriving  sync.Mutex    // serializes what is done with parked messages
 	connectors []*connector
 	owned      sync.WaitGroup // relays, refills and tasks beside the runs
 	sides      lanes          // the tasks beside the runs
@@ -165,7 +166,7 @@ func New(opt Options) (*Engine, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{opt: opt, store: opt.Store, failed: make(chan struct{}), meters: meters{meter: opt.Meter}}
+	e := &Engine{opt: opt, store: opt.Store, failed: make(chan struct{}), resync: make(chan struct{}, 1), meters: meters{meter: opt.Meter}}
 	tuned := opt.Tunable()
 	e.tuned.Store(&tuned)
 	e.catalog.Store(NewCatalog())
@@ -199,7 +200,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	for _, s := range e.shards {
 		s.startTimers()
 	}
-	e.owned.Go(e.syncSchedules)
+	e.owned.Go(e.keepSchedules)
 	for _, c := range e.connectors {
 		if err := c.start(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -298,6 +299,35 @@ func TestScheduleMovesWhileItsFilterIsAsked(t *testing.T) {
 		elapse(2 * time.Hour)
 		if old, n := runsOf(t, e, ids[0]), runsOf(t, e, ids[1]); old != 0 || n < 2 || e.Err() != nil {
 			t.Errorf("%d runs of the old foreign ID, %d of the new one, %v", old, n, e.Err())
+		}
+	})
+}
+
+// However slow the disk is, and however fast one catalog follows another: the schedules end as the last of them declares.
+func TestLastCatalogDecidesOnSchedules(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := runtimetest.NewMemStore(4)
+		e := start(t, runtime.Options{Store: store}, reports(nil))
+		var parts []runtimetest.Part
+		for i := range 5 {
+			parts = append(parts, runtimetest.Schedule{Spec: spec(strconv.Itoa(i), "@every 1h")})
+		}
+		declare := func(parts []runtimetest.Part) {
+			e.SetCatalog(runtime.NewCatalog(reports(nil, slices.Clone(parts)...)))
+			synctest.Wait()
+		}
+		for _, n := range []int{5, 2} { // growing, and then shrinking
+			store.Hold()
+			for i := range 4 {
+				declare(parts[i : i+1])
+			}
+			declare(parts[:n])
+			store.Release()
+			synctest.Wait()
+			all, err := e.Schedules(t.Context())
+			if err != nil || len(all) != n {
+				t.Errorf("%d schedules of %d: %+v, %v", len(all), n, all, err)
+			}
 		}
 	})
 }

@@ -7,6 +7,19 @@ import (
 	"slices"
 )
 
+// keepSchedules brings the plugins' schedules up to date with the catalog whenever it changes. It alone does, one catalog after
+// another: two at a time could end with what the older catalog says.
+func (e *Engine) keepSchedules() {
+	for {
+		e.syncSchedules()
+		select {
+		case <-e.resync:
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
 // syncSchedules makes the plugins' schedules in the store what the catalog says: it adds those that are new, changes those that
 // have changed, and removes those that a workflow of the catalog no longer declares.
 func (e *Engine) syncSchedules() {

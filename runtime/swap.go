@@ -74,8 +74,9 @@ func (e *Engine) countLeft(occupied []Queue) error {
 // catalogChanged has everything take notice of the new catalog.
 func (e *Engine) catalogChanged(c *Catalog) {
 	e.tasks.catalogChanged(c)
-	if e.accepting() == nil {
-		e.owned.Go(e.syncSchedules)
+	select {
+	case e.resync <- struct{}{}:
+	default: // it has not been looked at since the last change
 	}
 }
 
