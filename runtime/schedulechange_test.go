@@ -331,3 +331,45 @@ func TestLastCatalogDecidesOnSchedules(t *testing.T) {
 		}
 	})
 }
+
+// The schedules of a workflow whose module is missing stay as they are, and their slots wait for it.
+func TestScheduleOutlivesItsModule(t *testing.T) {
+	served := func() *runtime.Workflow {
+		part := func(name string) runtimetest.Part {
+			return runtimetest.Schedule{Spec: runtime.ScheduleSpec{Name: name, Cron: "@hourly", CatchUp: runtime.CatchUpAll}}
+		}
+		return reports(nil, part("goes on"), part("is paused"))
+	}
+	closed := &runtime.Workflow{Name: "report", Closed: true, Older: []*runtime.Workflow{served()}}
+	for name, without := range map[string]*runtime.Catalog{
+		"no workflow": runtime.NewCatalog(), "a closed workflow": runtime.NewCatalog(closed),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := start(t, onMemory(), served())
+				elapse(90 * time.Minute)
+				paused, err := e.PauseSchedule(t.Context(), "report", "is paused")
+				if err != nil || paused.LastRun.IsZero() {
+					t.Fatalf("%+v, %v", paused, err)
+				}
+				e.SetCatalog(without)
+				elapse(5 * time.Hour)
+				if n := runsOf(t, e, "goes on"); n != 1 {
+					t.Errorf("%d runs before the module went and while it was missing, want 1", n)
+				}
+				e.SetCatalog(runtime.NewCatalog(served()))
+				elapse(10 * time.Minute)
+				if n := runsOf(t, e, "goes on"); n != 6 {
+					t.Errorf("%d runs once the module is back, want one for each hour", n)
+				}
+				all, err := e.Schedules(t.Context())
+				if err != nil || len(all) != 2 || !runtimetest.EqualSchedules(&all[1], &paused) {
+					t.Errorf("%+v, %v: want the paused one as it was: %+v", all, err, paused)
+				}
+				if n := runsOf(t, e, "is paused"); n != 1 {
+					t.Errorf("%d runs of the one that is paused, want 1", n)
+				}
+			})
+		})
+	}
+}

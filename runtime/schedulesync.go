@@ -22,6 +22,7 @@ func (e *Engine) keepSchedules() {
 
 // syncSchedules makes the plugins' schedules in the store what the catalog says: it adds those that are new, changes those that
 // have changed, and removes those that a workflow of the catalog no longer declares.
+// A workflow without its module declares nothing: its schedules stay, and their slots wait.
 func (e *Engine) syncSchedules() {
 	catalog := e.Catalog()
 	var faults []error
@@ -35,7 +36,7 @@ func (e *Engine) syncSchedules() {
 	faults = append(faults, err)
 	for i := range all {
 		w := catalog.Workflow(all[i].Workflow)
-		if all[i].Plugin && w != nil && !w.declares(all[i].Name) {
+		if all[i].Plugin && w != nil && !w.Closed && !w.declares(all[i].Name) {
 			_, err := e.changeSchedule(e.ctx, all[i].Workflow, all[i].Name, func(*Schedule) (*Schedule, error) { return nil, nil })
 			faults = append(faults, err)
 		}
