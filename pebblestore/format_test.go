@@ -46,7 +46,7 @@ func goldenStore(t *testing.T) *Store {
 	second.UpdatedAt, second.Digest = created.Add(time.Second), runtime.Digest{0xab, 31: 0xcd}
 	waiting := first.Clone()
 	waiting.RunID = waiting.RunID.After(first.RunID, 1)
-	waiting.NotBefore, waiting.Task, waiting.Owner, waiting.Arming, waiting.Lines = created.Add(time.Minute), 1, 1, true, 2
+	waiting.NotBefore, waiting.Task, waiting.Owner, waiting.Arming, waiting.Lines = created.Add(time.Minute), 1, 1, []string{"a", "b"}, 2
 	waiting.Callbacks, waiting.Pending = 1, []runtime.Pending{
 		{Kind: runtime.PendingTimeout, Name: "late", Due: created.Add(2 * time.Minute), Attempt: 1},
 		{Kind: runtime.PendingCallback, Callback: 1, Due: created.Add(3 * time.Minute), Attempt: 2, Trace: runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}}},

@@ -155,7 +155,7 @@ func (p *pair) vary(r *runtime.Record) (payload []byte) {
 		r.ResumeAt, r.ExpireAt = p.minutes(), p.minutes()
 	}
 	r.Task, r.Owner, r.Lines = uint64(p.index("task", 3)), runtime.Epoch(p.index("owner", 3)), uint32(p.index("lines", 3))
-	r.Arming = draw(p, "arming", false, false, true)
+	r.Arming = draw(p, "arming", nil, nil, []string{"b"}, []string{"a", ""})
 	r.Trace = draw(p, "trace", runtime.TraceContext{}, runtime.TraceContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1})
 	pending := r.Pending
 	r.Pending = nil

@@ -34,7 +34,6 @@ func appendRecordHead(dst []byte, r *runtime.Record) []byte {
 	dst = appendDigest(dst, 16, r.Digest)
 	dst = appendUint(dst, 17, r.Task)
 	dst = appendUint(dst, 18, uint64(r.Owner))
-	dst = appendUint(dst, 19, protowire.EncodeBool(r.Arming))
 	for i := range r.Pending {
 		dst = protowire.AppendTag(dst, 20, protowire.BytesType)
 		at := len(dst)
@@ -46,6 +45,10 @@ func appendRecordHead(dst []byte, r *runtime.Record) []byte {
 	dst = appendDigest(dst, 24, r.Pinned)
 	dst = appendTrace(dst, 25, r.Trace)
 	dst = appendUint(dst, 26, r.Alone)
+	for _, name := range r.Arming {
+		dst = protowire.AppendTag(dst, 27, protowire.BytesType)
+		dst = protowire.AppendString(dst, name)
+	}
 	return appendObjectHead(dst, 15, r.Object)
 }
 
@@ -82,7 +85,7 @@ func (n *names) decodePending(b []byte, p *runtime.Pending) error {
 	return d.err
 }
 
-// decodeRecord reuses the buffer of the object in r. It does not reuse Pending: the engine shares it between versions.
+// decodeRecord reuses the buffer of the object in r. It does not reuse Pending and Arming: the engine shares them between versions.
 func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 	old := *r
 	*r = runtime.Record{RunID: old.RunID, Object: old.Object[:0]}
@@ -125,8 +128,6 @@ func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 			r.Task = d.uint(64)
 		case 18:
 			r.Owner = runtime.Epoch(d.uint(64))
-		case 19:
-			r.Arming = d.uint(1) == 1
 		case 20:
 			var p runtime.Pending
 			d.take(n.decodePending(d.bytes(), &p))
@@ -143,6 +144,8 @@ func (n *names) decodeRecord(b []byte, r *runtime.Record) error {
 			r.Trace = d.trace()
 		case 26:
 			r.Alone = d.uint(64)
+		case 27:
+			r.Arming = append(r.Arming, n.get(d.bytes()))
 		}
 	}
 	if r.Object == nil {

@@ -106,7 +106,7 @@ func (r *Record) resume(status *Status) {
 	r.State, r.Pause, r.ResumeAt, r.NotBefore = Running, NotPaused, time.Time{}, time.Time{}
 	r.Parked = status != nil && status.Step == nil
 	r.Attempt = 1
-	if r.Parked && !r.Arming {
+	if r.Parked && len(r.Arming) == 0 {
 		r.Attempt = 0
 	}
 	r.Pending = slices.Clone(r.Pending)

@@ -35,7 +35,7 @@ func (r *Record) Work() Work {
 		return Work{Kind: HandlerTimeout, Name: p.Name, Version: r.Version, Attempt: p.Attempt}
 	}
 	kind := HandlerStep
-	if r.Arming {
+	if len(r.Arming) > 0 {
 		kind = HandlerTimer
 	}
 	return Work{Kind: kind, Version: r.Version, Attempt: r.Attempt}
@@ -48,7 +48,7 @@ func (r *Record) Holds(w Work) bool {
 	}
 	switch w.Kind {
 	case HandlerStep, HandlerTimer:
-		return r.stepReady() && r.Arming == (w.Kind == HandlerTimer) && r.Attempt == w.Attempt
+		return r.stepReady() && (len(r.Arming) > 0) == (w.Kind == HandlerTimer) && r.Attempt == w.Attempt
 	default:
 		i := r.find(w)
 		return i >= 0 && r.Pending[i].Taken && r.Pending[i].Attempt == w.Attempt
@@ -214,7 +214,7 @@ func (r *Record) enter(to *Status, now time.Time) {
 		r.end(Completed, "")
 		return
 	}
-	r.Attempt, r.NotBefore, r.Parked, r.Arming = 1, time.Time{}, to.Step == nil, false
+	r.Attempt, r.NotBefore, r.Parked, r.Arming = 1, time.Time{}, to.Step == nil, nil
 	if to.Step != nil && to.Step.Lag > 0 {
 		r.NotBefore = later(now, to.Step.Lag)
 	}
@@ -223,7 +223,7 @@ func (r *Record) enter(to *Status, now time.Time) {
 	}
 	for _, t := range to.Timeouts {
 		if t.Timer != nil {
-			r.Arming, r.Attempt = true, 1
+			r.Arming, r.Attempt = append(r.Arming, t.Name), 1
 			continue
 		}
 		r.Pending = append(r.Pending, Pending{Kind: PendingTimeout, Name: t.Name, Due: later(now, t.After), Attempt: 1})
@@ -233,7 +233,7 @@ func (r *Record) enter(to *Status, now time.Time) {
 // end ends a run where it is.
 func (r *Record) end(state RunState, reason string) {
 	r.State, r.Reason = state, reason
-	r.Attempt, r.NotBefore, r.Parked, r.Arming, r.Pending = 0, time.Time{}, true, false, nil
+	r.Attempt, r.NotBefore, r.Parked, r.Arming, r.Pending = 0, time.Time{}, true, nil, nil
 	r.Pause, r.ResumeAt = NotPaused, time.Time{}
 }
 
@@ -250,7 +250,7 @@ func without(pending []Pending, kind PendingKind) []Pending {
 
 // arm sets the timeouts that were computed, and lets the step, if any, begin.
 func (d *Decision) arm(next *Record) {
-	next.Arming, next.Attempt = false, 1
+	next.Arming, next.Attempt = nil, 1
 	if next.Parked {
 		next.Attempt = 0
 	}

@@ -94,7 +94,7 @@ type Record struct {
 	Owner     Epoch     // of the shard when an attempt was counted last: a later owner may find that it was already invoked
 	NotBefore time.Time // the step task waits until then: a lag, a retry or a delayed repeat
 	Parked    bool      // there is no step task: only a resume, a callback, a timer or a new entry makes one
-	Arming    bool      // timeouts of this entry are computed first; the step task does that
+	Arming    []string  // the timeouts of this entry whose times are still to be computed; the step task does that first
 	Pending   []Pending // what else is to be done, in no order
 	Callbacks uint64    // how many callbacks the run has taken in: the number of the last
 	Lines     uint32    // lines of the history on this version that made none
@@ -143,7 +143,7 @@ func (r *Record) Ready() bool {
 }
 
 // stepReady reports whether the step task may run now; of an active run that is not paused.
-func (r *Record) stepReady() bool { return (!r.Parked || r.Arming) && r.NotBefore.IsZero() }
+func (r *Record) stepReady() bool { return (!r.Parked || len(r.Arming) > 0) && r.NotBefore.IsZero() }
 
 // taken returns the index of the pending task that is to be done first: the one that is due first, callbacks in the order of
 // their numbers; −1 for none.
@@ -220,14 +220,14 @@ func (r *Record) Timers(dst []Timer) []Timer {
 func (r *Record) Clone() Record {
 	c := *r
 	c.Object = append(make([]byte, 0, len(r.Object)), r.Object...)
-	c.Pending = slices.Clone(r.Pending)
+	c.Arming, c.Pending = slices.Clone(r.Arming), slices.Clone(r.Pending)
 	return c
 }
 
 // CopyFrom makes r equal to src, reusing r's buffers.
 func (r *Record) CopyFrom(src *Record) {
 	object, pending := r.Object[:0], r.Pending[:0]
-	*r = *src
+	*r = *src                                   // Arming is replaced as a whole, never written into
 	r.Object = append(object, src.Object...)    //nolint:gocritic // the buffer is r's own
 	r.Pending = append(pending, src.Pending...) //nolint:gocritic // the buffer is r's own
 }

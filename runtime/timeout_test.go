@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -484,4 +485,67 @@ func TestTooManyCallbacks(t *testing.T) {
 			t.Errorf("%d wait, %v", len(rec.Pending), err)
 		}
 	})
+}
+
+// A definition that takes over while a run's timers are still to be computed: the timeouts are those of the entry, each once.
+func TestTimersOfAnEntryOutliveTheirFunctions(t *testing.T) {
+	fails := func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+		out.Kind, out.Reason = runtime.OutcomePermanent, "no service"
+		return nil
+	}
+	in2h := runtimetest.Due(func(in *runtime.Invocation) time.Time { return in.Now.Add(2 * time.Hour) })
+	timeout := func(name string, after time.Duration, timer runtimetest.Func) runtimetest.Timeout {
+		return runtimetest.Timeout{Status: "paid", Name: name, After: after, Timer: timer, To: []string{"late"}, Func: runtimetest.To("late")}
+	}
+	for name, c := range map[string]struct {
+		after []runtimetest.Part // the timeouts of the definition that takes over; at the entry a was fixed, b and c were computed
+		want  string             // what is pending then
+	}{
+		"now fixed":           {[]runtimetest.Part{timeout("a", time.Hour, nil), timeout("b", 3*time.Hour, nil), timeout("c", 0, in2h)}, "a 1h0m0s, b 3h0m0s, c 2h0m0s"},
+		"none computed":       {[]runtimetest.Part{timeout("a", time.Hour, nil), timeout("b", 3*time.Hour, nil), timeout("c", 4*time.Hour, nil)}, "a 1h0m0s, b 3h0m0s, c 4h0m0s"},
+		"gone":                {[]runtimetest.Part{timeout("a", time.Hour, nil), timeout("c", 0, in2h)}, "a 1h0m0s, c 2h0m0s"},
+		"fixed, now computed": {[]runtimetest.Part{timeout("a", 0, in2h), timeout("b", 0, in2h), timeout("c", 0, in2h)}, "a 1h0m0s, b 2h0m0s, c 2h0m0s"},
+		"new ones":            {[]runtimetest.Part{timeout("b", 0, in2h), timeout("c", 0, in2h), timeout("d", 0, in2h), timeout("e", time.Minute, nil)}, "a 1h0m0s, b 2h0m0s, c 2h0m0s"},
+	} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restart %v", name, restart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store := runtimetest.NewMemStore(1)
+					opt := runtime.Options{Store: store}
+					e := start(t, opt, waiting(timeout("a", time.Hour, nil), timeout("b", 0, fails), timeout("c", 0, fails)))
+					began := time.Now()
+					id := trigger(t, e, "orders", "1")
+					if rec := settle(t, e, id); rec.State != runtime.Paused || rec.Status != "paid" {
+						t.Fatalf("%+v", rec)
+					}
+					if restart {
+						stop(t, e)
+						store.Close()
+						opt.Store = store.Reopen()
+						e = start(t, opt, waiting(c.after...))
+					} else {
+						e.SetCatalog(runtime.NewCatalog(waiting(c.after...)))
+					}
+					if _, err := e.Resume(t.Context(), id, runtime.Note{}); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					rec, err := e.Run(t.Context(), id)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var pending []string
+					for _, p := range rec.Pending {
+						pending = append(pending, fmt.Sprintf("%s %v", p.Name, p.Due.Sub(began).Round(time.Minute)))
+					}
+					if got := strings.Join(pending, ", "); got != c.want || len(rec.Arming) != 0 {
+						t.Errorf("pending: %s; want %s; to be computed: %v", got, c.want, rec.Arming)
+					}
+					if last := settle(t, e, id); last.Status != "late" {
+						t.Errorf("the end: %+v", last)
+					}
+				})
+			})
+		}
+	}
 }

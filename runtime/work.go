@@ -211,7 +211,7 @@ func (e *Engine) perform(r *run, status *Status, first *Handler) error {
 	case r.work.Kind == HandlerCallback && len(status.Callbacks) > 0:
 		return e.takeCallback(r, status)
 	case r.work.Kind == HandlerTimer:
-		return e.computeTimers(r, status)
+		return e.computeTimers(r, status, first)
 	default:
 		return e.invoke(r, first)
 	}
@@ -268,11 +268,18 @@ func (c *chorus) give(last *Handler, out *Outcome) {
 	out.Logs, out.Fuel = c.logs, c.fuel
 }
 
-// computeTimers asks for the due times of the timeouts that are computed.
-func (e *Engine) computeTimers(r *run, status *Status) error {
+// computeTimers asks for the due times of the timeouts of the run's entry that are computed. The definition may be another than at
+// the entry: a timeout that it computes no longer is due after its time from now on, and one that it no longer has is dropped.
+func (e *Engine) computeTimers(r *run, status *Status, first *Handler) error {
 	var all chorus
-	for _, t := range status.Timeouts {
+	r.inv.Handler = first
+	for _, name := range r.rec.Arming {
+		t := status.timeout(name)
+		if t == nil {
+			continue
+		}
 		if t.Timer == nil {
+			r.armed = append(r.armed, Pending{Kind: PendingTimeout, Name: name, Due: later(r.began, t.After), Attempt: 1})
 			continue
 		}
 		if err := e.invoke(r, t.Timer); err != nil {
@@ -288,7 +295,7 @@ func (e *Engine) computeTimers(r *run, status *Status) error {
 			if latest := later(r.inv.Now, farthest); due.After(latest) {
 				due = latest
 			}
-			r.armed = append(r.armed, Pending{Kind: PendingTimeout, Name: t.Name, Due: due, Attempt: 1})
+			r.armed = append(r.armed, Pending{Kind: PendingTimeout, Name: name, Due: due, Attempt: 1})
 		}
 	}
 	r.out.Reset()

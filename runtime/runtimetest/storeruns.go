@@ -17,7 +17,7 @@ func testRecord(s *storeTest) {
 	full.Pause, full.ResumeAt = runtime.PausedByError, s.now.Add(time.Hour+7)
 	full.Reason, full.Digest = "the card was refused", runtime.Digest{1, 31: 9}
 	full.UpdatedAt, full.Object = s.now.Add(time.Nanosecond), bytes.Repeat([]byte("x"), 100_000)
-	full.Task, full.Owner, full.Arming, full.Callbacks, full.Lines = 1<<58, 1<<57, true, 1<<56, 1<<31
+	full.Task, full.Owner, full.Arming, full.Callbacks, full.Lines = 1<<58, 1<<57, []string{strings.Repeat("a", 64), "b"}, 1<<56, 1<<31
 	full.Alone = 9
 	full.ExpireAt, full.Pinned, full.Trace = s.now.Add(2*time.Hour), runtime.Digest{7, 31: 8}, someTrace(3)
 	full.Pending = []runtime.Pending{
