@@ -81,7 +81,7 @@ func (e *WrongStatusError) Error() string {
 
 // Callback hands outside input to a run. The payload is durable before a handler sees it, so the answer may be that it is
 // pending. It returns ErrNotFound, *UnknownWorkflowError, *UnknownStatusError, *InvalidError, *WrongStatusError,
-// *TooManyCallbacksError, *KeyReusedError, *CallbackRefusedError, ErrStopping, ErrStoreFailed or ctx's error.
+// *TooManyCallbacksError, *KeyReusedError, *RemovedError, *CallbackRefusedError, ErrStopping, ErrStoreFailed or ctx's error.
 func (e *Engine) Callback(ctx context.Context, c Callback) (CallbackDone, error) {
 	if err := errors.Join(e.accepting(), e.DiskLow(DiskHard)); err != nil {
 		return CallbackDone{}, err
@@ -169,16 +169,24 @@ func (s *shard) takeIn(c *Callback, handled chan<- HistoryEntry) (CallbackID, *H
 // REQUIRES: s.mu
 func (s *shard) takeInLocked(c *Callback, handled chan<- HistoryEntry) (CallbackID, *HistoryEntry, error) {
 	var rec Record
-	if err := s.find(c, &rec); err != nil {
-		return CallbackID{}, nil, err
+	foreignID := c.ForeignID
+	none := s.find(c, &rec)
+	switch {
+	case none == nil:
+		foreignID = rec.ForeignID
+	case !errors.Is(none, ErrNotFound):
+		return CallbackID{}, nil, none
 	}
 	request := requestDigest("callback", c.Status, c.Payload)
-	known, err := s.remembered(rec.Workflow, rec.ForeignID, c.IdempotencyKey, request)
+	known, err := s.remembered(c.Workflow, foreignID, c.IdempotencyKey, request)
 	if err != nil {
 		return CallbackID{}, nil, err
 	}
-	if known != nil {
+	if known != nil { // also of a run that was removed since
 		return s.repeatCallback(known, handled)
+	}
+	if none != nil {
+		return CallbackID{}, nil, none
 	}
 	if !rec.State.Active() || rec.Status != c.Status {
 		return CallbackID{}, nil, &WrongStatusError{Record: rec, Want: c.Status}
@@ -248,8 +256,7 @@ func (s *shard) repeatCallback(known *Idempotency, handled chan<- HistoryEntry) 
 	}
 	id := CallbackID{RunID: known.RunID, Number: known.Callback}
 	var rec Record
-	err := s.engine.store.Record(known.RunID, &rec)
-	if err != nil {
+	if err := s.known(known, &rec); err != nil {
 		return id, nil, fmt.Errorf("runtime: callback %s: %w", id, err)
 	}
 	if slices.ContainsFunc(rec.Pending, func(p Pending) bool { return p.Callback == id.Number }) {

@@ -223,12 +223,12 @@ func (e *Engine) dropParkedOf(ctx context.Context, rec *Record) error {
 	e.redriving.Lock()
 	defer e.redriving.Unlock()
 	until := rec.UpdatedAt
-	newest, err := e.store.Latest(rec.Workflow, rec.ForeignID)
+	next, err := e.store.List(ctx, &Query{Workflows: []string{rec.Workflow}, ForeignIDs: []string{rec.ForeignID}, After: rec.RunID, Limit: 1})
 	if err != nil {
 		return err
 	}
-	if newest != rec.RunID && newest.Time().Before(until) {
-		until = newest.Time()
+	if len(next) > 0 && next[0].CreatedAt.Before(until) {
+		until = next[0].CreatedAt
 	}
 	var after Origin
 	for {

@@ -101,9 +101,13 @@ func (c *Control) check(rec *Record) error {
 	return nil
 }
 
-// resume arms a paused run again: its step, unless the status is known to have none, and what has failed; attempts count anew.
+// resume arms a paused run again: its step, unless the status is known to have none, and what has failed; attempts count anew. A lag
+// or a delay that the step asked for goes on; the wait for another attempt is over.
 func (r *Record) resume(status *Status) {
-	r.State, r.Pause, r.ResumeAt, r.NotBefore = Running, NotPaused, time.Time{}, time.Time{}
+	r.State, r.Pause, r.ResumeAt = Running, NotPaused, time.Time{}
+	if r.Attempt > 1 {
+		r.NotBefore = time.Time{}
+	}
 	r.Parked = status != nil && status.Step == nil
 	r.Attempt = 1
 	if r.Parked && len(r.Arming) == 0 {

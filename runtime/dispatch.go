@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -394,6 +395,9 @@ func (s *shard) fetch(d *dispatcher, q *queue, id RunID) error {
 		return nil
 	}
 	r, err := s.load(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil // it has ended since, and was removed
+	}
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,25 @@ func (e *KeyReusedError) Error() string {
 	return fmt.Sprintf("idempotency key %q was used with another request", e.Key)
 }
 
+// RemovedError says that a request is a repetition, under its idempotency key, of one whose run has been removed since.
+type RemovedError struct {
+	Key   string
+	RunID RunID // the run that took the first request
+}
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("run %s took the request with idempotency key %q, and was removed since, as its workflow's retention says", e.RunID, e.Key)
+}
+
+// known reads the run that a request under an idempotency key was for. It returns a *RemovedError when that is gone.
+func (s *shard) known(key *Idempotency, rec *Record) error {
+	err := s.engine.store.Record(key.RunID, rec)
+	if errors.Is(err, ErrNotFound) {
+		return &RemovedError{Key: key.Key, RunID: key.RunID}
+	}
+	return err
+}
+
 // InvalidError says that a request is malformed.
 type InvalidError struct {
 	Field string // what is wrong: "foreign_id"

@@ -83,10 +83,14 @@ func (e *Engine) deliverTrigger(t *Task, trace TraceContext, line *HistoryEntry)
 		IdempotencyKey: key, Trace: trace, cause: CauseIntent, by: by,
 	}, nil)
 	var busy *InProgressError
+	var removed *RemovedError
 	switch {
 	case err == nil:
 		line.By = done.Record.RunID.String()
 		line.Reason = "triggered run " + line.By
+	case errors.As(err, &removed): // it was delivered before a crash
+		line.By = removed.RunID.String()
+		line.Reason, err = "triggered run "+line.By, nil
 	case errors.As(err, &busy):
 		line.Reason = "already in progress: run " + busy.RunID.String()
 		err = nil
@@ -109,8 +113,10 @@ func (e *Engine) deliverCallback(t *Task, trace TraceContext, line *HistoryEntry
 	}
 	target := e.shards[ShardOf(SlotOf(c.Workflow, c.ForeignID), len(e.shards))]
 	id, _, err := target.takeIn(&c, nil)
+	var removed *RemovedError
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, &removed): // of a removed run: it was delivered before a crash
+		err = nil
 		line.By = id.RunID.String()
 		line.Reason = "took in as callback " + id.String()
 	case errors.Is(err, ErrNotFound):

@@ -221,6 +221,11 @@ func TestEraseDropsParkedMessages(t *testing.T) {
 		elapse(time.Minute)
 		stream.Produce(order(1, "1", `"of the next"`))
 		elapse(time.Minute)
+		if _, err := e.Cancel(t.Context(), next, runtime.Note{}); err != nil {
+			t.Fatal(err)
+		}
+		elapse(time.Minute)
+		newest := trigger(t, e, "orders", "1")
 		if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
 			t.Fatal(err)
 		}
@@ -229,10 +234,12 @@ func TestEraseDropsParkedMessages(t *testing.T) {
 			t.Fatal(rec.State, err)
 		}
 		wantParked(t, e, `"of another"`, `"of another"`, `"of another"`, `"of the next"`)
-		for _, id := range []runtime.RunID{next, other} {
+		for _, id := range []runtime.RunID{newest, other} {
 			if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil {
 				t.Fatal(err)
 			}
+		}
+		for _, id := range []runtime.RunID{next, other} {
 			if _, err := e.Erase(t.Context(), id, runtime.Note{}); err != nil {
 				t.Fatal(err)
 			}
@@ -256,5 +263,130 @@ func wantParked(t *testing.T, e *runtime.Engine, want ...string) {
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("parked are %s, want %s", got, want)
+	}
+}
+
+// A repetition of a request whose run has been removed is told so: it took effect, and is not done again.
+func TestARepetitionOutlivesItsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := 0
+		e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Retention(time.Hour),
+			runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+				begun++
+				return runtimetest.To("shipped")(ctx, in, out)
+			}}))
+		first := runtime.Trigger{Workflow: "orders", ForeignID: "1", IdempotencyKey: "first"}
+		done, err := e.Trigger(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := runtime.Callback{Workflow: "orders", ForeignID: "1", Status: "received", IdempotencyKey: "second", Wait: time.Minute}
+		if _, err := e.Callback(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		elapse(2 * time.Hour)
+		if _, err := e.Run(t.Context(), done.Record.RunID); !errors.Is(err, runtime.ErrNotFound) {
+			t.Fatalf("the run is to be removed: %v", err)
+		}
+		var removed *runtime.RemovedError
+		if _, err := e.Trigger(t.Context(), first); !errors.As(err, &removed) || removed.RunID != done.Record.RunID || removed.Key != "first" {
+			t.Errorf("the trigger again: %v", err)
+		}
+		removed = nil
+		if _, err := e.Callback(t.Context(), second); !errors.As(err, &removed) || removed.RunID != done.Record.RunID || removed.Key != "second" {
+			t.Errorf("the callback again: %v", err)
+		}
+		second.IdempotencyKey = "third"
+		if _, err := e.Callback(t.Context(), second); !errors.Is(err, runtime.ErrNotFound) {
+			t.Errorf("a new callback: %v", err)
+		}
+		all, err := e.Runs(t.Context(), runtime.Query{Limit: 10})
+		if err != nil || len(all) != 0 || begun != 1 {
+			t.Errorf("%d callbacks were handled, and there are the runs %+v, %v", begun, all, err)
+		}
+	})
+}
+
+// slowReady is a store that takes its time to say which runs are ready.
+type slowReady struct {
+	*runtimetest.MemStore
+	wait time.Duration
+}
+
+func (s *slowReady) Ready(shard runtime.Shard, q runtime.Queue, after runtime.RunID, limit int, dst []runtime.RunID) ([]runtime.RunID, error) {
+	ids, err := s.MemStore.Ready(shard, q, after, limit, dst)
+	<-time.After(s.wait)
+	return ids, err
+}
+
+// Runs that the store has just named as ready are cancelled and removed before they are fetched: the engine goes on with the others.
+func TestRetentionWhileRunsAreFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		w := runtimetest.Workflow("orders", runtimetest.Retention(time.Second), runtimetest.Step{
+			Status: "received", To: []string{"done"}, Parallelism: 1, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+				<-gate
+				return runtimetest.To("done")(ctx, in, out)
+			},
+		})
+		store := &slowReady{MemStore: runtimetest.NewMemStore(1)}
+		e := start(t, runtime.Options{Store: store, Window: 2}, w)
+		var ids []runtime.RunID
+		for i := range 10 {
+			ids = append(ids, trigger(t, e, "orders", fmt.Sprint(i)))
+		}
+		synctest.Wait()
+		store.wait = 3 * time.Second
+		close(gate)
+		synctest.Wait()
+		var completed *runtime.TransitionError
+		for _, id := range ids {
+			if _, err := e.Cancel(t.Context(), id, runtime.Note{}); err != nil && !errors.As(err, &completed) {
+				t.Fatal(err)
+			}
+		}
+		elapse(time.Minute)
+		if err := e.Err(); err != nil {
+			t.Errorf("the engine has stopped: %v", err)
+		}
+		trigger(t, e, "orders", "another")
+	})
+}
+
+// The removal of a run whose data are being erased waits for the erasing, however long its handler takes or fails.
+func TestRetentionWaitsForTheErase(t *testing.T) {
+	for what, c := range map[string]struct {
+		takes time.Duration
+		fails int
+	}{"slow": {takes: 2 * time.Second}, "failing": {fails: 8}} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told, calls := 0, 0
+				e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Retention(time.Hour),
+					runtimetest.Step{Status: "received", To: []string{"done"}, Func: runtimetest.To("done")},
+					runtimetest.Erase{Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+						if calls++; calls <= c.fails {
+							return errors.New("the service is down")
+						}
+						<-time.After(c.takes)
+						out.Kind = runtime.OutcomeDone
+						return nil
+					}},
+					runtimetest.Hook{On: runtime.HookErase, Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+						told++
+						out.Kind = runtime.OutcomeDone
+						return nil
+					}},
+				))
+				id := trigger(t, e, "orders", "1")
+				settle(t, e, id)
+				elapse(time.Hour - time.Second)
+				erase(t, e, id)
+				elapse(time.Hour)
+				if _, err := e.Run(t.Context(), id); !errors.Is(err, runtime.ErrNotFound) || told != 1 || calls != c.fails+1 || e.Err() != nil {
+					t.Errorf("erased by %d calls, hook told %d times, then: %v; the engine: %v", calls, told, err, e.Err())
+				}
+			})
+		})
 	}
 }

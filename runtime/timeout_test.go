@@ -549,3 +549,60 @@ func TestTimersOfAnEntryOutliveTheirFunctions(t *testing.T) {
 		}
 	}
 }
+
+// A lag, and a delay that a step asks for, go on while a run is paused, and are not cut short by its resume.
+func TestResumeKeepsADelay(t *testing.T) {
+	for name, c := range map[string]struct {
+		lag   time.Duration
+		calls int // within the first minute
+	}{"lag": {24 * time.Hour, 0}, "repeat": {0, 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Step{
+					Status: "received", To: []string{"done"}, Lag: c.lag, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+						if calls++; calls == 1 && c.lag == 0 {
+							out.Kind, out.Delay = runtime.OutcomeRepeat, 24*time.Hour
+							return nil
+						}
+						return runtimetest.To("done")(ctx, in, out)
+					},
+				}))
+				began := time.Now()
+				id := trigger(t, e, "orders", "1")
+				elapse(time.Minute)
+				for range 2 {
+					if _, err := e.Pause(t.Context(), id, runtime.Note{}); err != nil {
+						t.Fatal(err)
+					}
+					elapse(time.Minute)
+					if _, err := e.Resume(t.Context(), id, runtime.Note{}); err != nil {
+						t.Fatal(err)
+					}
+					elapse(time.Minute)
+				}
+				if calls != c.calls {
+					t.Errorf("the step was called %d times within minutes; want %d", calls, c.calls)
+				}
+				last := settle(t, e, id)
+				if took := last.UpdatedAt.Sub(began); took < 24*time.Hour || took > 24*time.Hour+time.Second {
+					t.Errorf("it was done after %v; want a day", took)
+				}
+				paused := trigger(t, e, "orders", "2")
+				calls = 0
+				elapse(time.Minute)
+				if _, err := e.Pause(t.Context(), paused, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				elapse(48 * time.Hour)
+				if _, err := e.Resume(t.Context(), paused, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if rec, err := e.Run(t.Context(), paused); err != nil || rec.State != runtime.Completed {
+					t.Errorf("resumed after the delay: %+v, %v; want it done at once", rec, err)
+				}
+			})
+		})
+	}
+}

@@ -138,8 +138,9 @@ func (s *shard) due(t *Timer, r *run) error {
 		c := Control{To: Running, Cause: CauseTimer, Reason: "resumed automatically"}
 		return c.apply(rec, w, status, s.epoch, now, s.engine.rules(), next, &r.batch)
 	case t.Kind == TimerExpire && t.Due.Equal(rec.ExpireAt):
-		if _, behind := s.outbox.lastErasing(); behind && rec.State == DataDeleted {
-			next.ExpireAt = now.Add(unserved) // the relay may still have to tell by the record what it must not publish
+		// An erase does more than the removal, and ends first; and the relay may still have to tell by the record what it must not publish.
+		if _, behind := s.outbox.lastErasing(); rec.State == RequestedDataDeleted || behind && rec.State == DataDeleted {
+			next.ExpireAt = now.Add(unserved)
 			return nil
 		}
 		r.batch.Next, r.batch.Remove = nil, true

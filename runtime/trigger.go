@@ -41,8 +41,8 @@ type Triggered struct {
 
 // Trigger begins a run. When it returns nil, the run is durable and will be executed.
 //
-// It returns *InvalidError, *UnknownWorkflowError, *UnknownStatusError, *InProgressError, *KeyReusedError, *DiskError, ErrStopping,
-// ErrStoreFailed or ctx's error. In the last two cases the run may or may not have begun: repeat under the same idempotency key.
+// It returns *InvalidError, *UnknownWorkflowError, *UnknownStatusError, *InProgressError, *KeyReusedError, *RemovedError, *DiskError,
+// ErrStopping, ErrStoreFailed or ctx's error. In the last two cases the run may or may not have begun: repeat under the same idempotency key.
 func (e *Engine) Trigger(ctx context.Context, t Trigger) (Triggered, error) {
 	s, done, err := e.trigger(&t, nil)
 	if s == nil {
@@ -105,7 +105,7 @@ func (s *shard) trigger(t *Trigger, alongside func(id RunID, b *Batch)) (Trigger
 		return Triggered{}, &KeyReusedError{Key: t.IdempotencyKey, RunID: known.RunID}
 	case known != nil:
 		done := Triggered{Repeated: true}
-		return done, e.store.Record(known.RunID, &done.Record)
+		return done, s.known(known, &done.Record)
 	}
 	id := NewRunID(began, SlotOf(t.Workflow, t.ForeignID), e.opt.Random())
 	latest, err := e.store.Latest(t.Workflow, t.ForeignID)

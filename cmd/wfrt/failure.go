@@ -124,7 +124,7 @@ func explain(err error) *failure {
 func explainProblem(err error, p *httpapi.Problem) *failure {
 	f := &failure{code: exitFailure, err: err, hint: commandHint(p)}
 	switch p.Status {
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusGone:
 		f.code = exitNotFound
 	case http.StatusConflict:
 		f.code = exitConflict

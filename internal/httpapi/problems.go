@@ -114,6 +114,7 @@ func problemOf(err error) *Problem {
 		status     *runtime.UnknownStatusError
 		progress   *runtime.InProgressError
 		reused     *runtime.KeyReusedError
+		removed    *runtime.RemovedError
 		transition *runtime.TransitionError
 		wrong      *runtime.WrongStatusError
 		declined   *runtime.CallbackRefusedError
@@ -138,6 +139,11 @@ func problemOf(err error) *Problem {
 		p := problem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key is taken", reused.Error(),
 			"send the same body as the first time, or choose a new key for a new request")
 		p.Field, p.RunID = "Idempotency-Key", reused.RunID.String()
+		return p
+	case errors.As(err, &removed):
+		p := problem(http.StatusGone, "run-removed", "The run was removed", removed.Error(),
+			"the request has taken effect, and is not done again; choose a new key for a new request")
+		p.Field, p.RunID = "Idempotency-Key", removed.RunID.String()
 		return p
 	case errors.As(err, &transition):
 		p := problem(http.StatusConflict, "wrong-state", "The run's state does not allow it", transition.Error(),

@@ -18,9 +18,9 @@ func (s *Server) registerRuns(api huma.API) {
 	trigger := operation(http.MethodPost, "/v1/workflows/{workflow}/runs", "trigger", "Trigger a run",
 		"Begins a run. A success answer means that the run is durable and will be executed. At most one run of a foreign ID is "+
 			"active at a time: another trigger answers 409 with the active run's ID. With an Idempotency-Key, which is scoped "+
-			"to the workflow and the foreign ID, a repetition begins nothing: it answers 200 with the run as it is now; 201 "+
-			"says that a run began. The body is read as JSON whatever its Content-Type says.",
-		400, 404, 409, 413, 422, 503)
+			"to the workflow and the foreign ID, a repetition begins nothing: it answers 200 with the run as it is now, or 410 when that was "+
+			"removed since; 201 says that a run began. The body is read as JSON whatever its Content-Type says.",
+		400, 404, 409, 410, 413, 422, 503)
 	trigger.DefaultStatus = http.StatusCreated
 	trigger.MaxBodyBytes = s.opt.MaxBody + 1 // huma refuses a body of exactly this size
 	huma.Register(api, trigger, s.trigger)

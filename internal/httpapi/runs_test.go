@@ -489,3 +489,21 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+// A repetition under a known key whose run was removed since is told which run that was.
+func TestARepetitionForARemovedRunIsGone(t *testing.T) {
+	removed := &runtime.RemovedError{Key: "k", RunID: runtime.NewRunID(time.UnixMilli(1), 0, 1)}
+	s := newServer(t, Options{Engine: &fake{
+		trigger: func(context.Context, runtime.Trigger) (runtime.Triggered, error) { return runtime.Triggered{}, removed },
+		call: func(context.Context, runtime.Callback) (runtime.CallbackDone, error) {
+			return runtime.CallbackDone{}, fmt.Errorf("runtime: callback: %w", removed)
+		},
+	}})
+	for path, body := range map[string]string{
+		"/v1/workflows/w/runs": `{"foreign_id":"1"}`, "/v1/workflows/w/callbacks/paid/1": "", "/v1/runs/" + removed.RunID.String() + "/callbacks/paid": "",
+	} {
+		if p := refused(t, ask(t, s, "POST", path, body), http.StatusGone, "run-removed"); p.RunID != removed.RunID.String() || p.Hint == "" {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+}

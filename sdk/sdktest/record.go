@@ -158,7 +158,10 @@ func (r *record) end(state sdk.State, reason string) {
 
 // resume arms a paused run again.
 func (r *record) resume(w *abi.Workflow) {
-	r.state, r.reason, r.resumeAt, r.notBefore = sdk.StateRunning, "", time.Time{}, time.Time{}
+	r.state, r.reason, r.resumeAt = sdk.StateRunning, "", time.Time{}
+	if r.attempt > 1 { // a lag or a delay that the step asked for goes on
+		r.notBefore = time.Time{}
+	}
 	r.parked = stepOf(w, r.status) == nil
 	r.attempt = 1
 	if r.parked && !r.arming {
