@@ -171,8 +171,8 @@ func (h *Host) merge(modules map[string]partOf, loaded map[partOf]*module, t *tr
 func (h *Host) defaults() defaults {
 	tuned := h.tuned.Load()
 	return defaults{
-		retry: tuned.DefaultRetry, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism, steps: tuned.Steps,
-		adjust: tuned.Adjust,
+		retry: tuned.DefaultRetry, lag: tuned.DefaultLag, lagAlert: tuned.DefaultLagAlert, parallel: tuned.DefaultParallelism,
+		steps: tuned.Steps, adjust: tuned.Adjust,
 	}
 }
 

@@ -98,6 +98,24 @@ func TestEveryKindIsInTheCatalog(t *testing.T) {
 	}
 }
 
+// The default lag holds for steps that declare none, and for nothing else.
+func TestTheDefaultLag(t *testing.T) {
+	r := serveGuest(t, doorGuest(), func(o *Options) { o.DefaultLag = time.Minute })
+	if h := r.Catalog().Status("door", "closed").Step; h.Lag != time.Minute {
+		t.Errorf("the lag is %v; want the default of a minute", h.Lag)
+	}
+	_, handlers := serveLife(t, guest{}, func(o *Options) { o.DefaultLag = time.Minute })
+	for kind, h := range handlers {
+		want := time.Duration(0)
+		if kind == abi.KindStep {
+			want = 1500 * time.Millisecond // its own
+		}
+		if h.Lag != want {
+			t.Errorf("the lag of a %s is %v; want %v", kind, h.Lag, want)
+		}
+	}
+}
+
 func TestTheDefaultLagAlert(t *testing.T) {
 	r := serveGuest(t, doorGuest(), func(o *Options) { o.DefaultLagAlert = time.Minute })
 	if h := r.Catalog().Status("door", "closed").Step; h.LagAlert != time.Minute {

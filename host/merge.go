@@ -13,6 +13,7 @@ import (
 // defaults hold for handlers whose manifest says nothing.
 type defaults struct {
 	retry    runtime.Retry
+	lag      time.Duration
 	lagAlert time.Duration
 	parallel int
 	steps    map[string]map[string]StepLimits // by workflow and status
@@ -344,6 +345,9 @@ func (p *part) handler(workflow string, h *abi.Handler, d defaults) *runtime.Han
 		}.OrDefaults(d.retry)
 	}
 	if made.Kind == runtime.HandlerStep {
+		if made.Lag == 0 {
+			made.Lag = d.lag
+		}
 		if made.LagAlert = milliseconds(h.LagAlertMS); made.LagAlert == 0 {
 			made.LagAlert = d.lagAlert
 		}

@@ -32,6 +32,9 @@ type Options struct {
 	Canary CanaryRules
 	// Clock tells guests the time and ends their sleeps. Defaults to runtime.SystemClock.
 	Clock runtime.Clock
+	// DefaultLag is how long a run waits in a status before its step runs, of steps whose manifest does not say. Defaults to 0: it
+	// does not wait.
+	DefaultLag time.Duration
 	// DefaultLagAlert holds for steps whose manifest does not say otherwise: a task that waits longer for a worker is
 	// counted as late. Defaults to 0: never.
 	DefaultLagAlert time.Duration
@@ -157,6 +160,7 @@ func (o *Options) Validate() error {
 	fault(o.Canary.ErrorShare < 0 || o.Canary.ErrorShare > 1, "canary: an error share of %v is not in (0, 1]", o.Canary.ErrorShare)
 	fault(o.Canary.MinInvocations < 0, "canary: %d invocations are negative", o.Canary.MinInvocations)
 	fault(o.Canary.Window < 0, "canary: the window %v is negative", o.Canary.Window)
+	fault(o.DefaultLag < 0, "default lag: %v is negative", o.DefaultLag)
 	fault(o.DefaultLagAlert < 0, "default lag alert: %v is negative", o.DefaultLagAlert)
 	fault(o.Rescan < 0, "rescan interval: %v is negative", o.Rescan)
 	fault(o.Settle < 0, "settle time: %v is negative", o.Settle)

@@ -196,20 +196,22 @@ func TestTuneMakesANewCatalogWithTheNewDefaults(t *testing.T) {
 	r.load()
 	step := func(c *runtime.Catalog) *runtime.Handler { return c.Status("door", "closed").Step }
 	first := step(<-catalogs)
-	if err := r.Tune(Options{DefaultLagAlert: -1}); err == nil {
-		t.Error("a negative time is taken over")
+	for _, negative := range []Options{{DefaultLag: -1}, {DefaultLagAlert: -1}} {
+		if err := r.Tune(negative); err == nil {
+			t.Error("a negative time is taken over")
+		}
 	}
 	r.load()
 	if len(catalogs) != 0 {
 		t.Error("a Tune that failed made a new catalog")
 	}
-	if err := r.Tune(Options{DefaultLagAlert: time.Minute, DefaultRetry: runtime.Retry{Attempts: 3}}); err != nil {
+	if err := r.Tune(Options{DefaultLag: time.Second, DefaultLagAlert: time.Minute, DefaultRetry: runtime.Retry{Attempts: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	r.load()
 	second := step(<-catalogs)
-	if second.LagAlert != time.Minute || second.Retry.Attempts != 3 || first.Retry.Attempts == 3 {
-		t.Errorf("the step has %v and %+v, want what it was tuned to; before: %+v", second.LagAlert, second.Retry, first.Retry)
+	if second.Lag != time.Second || second.LagAlert != time.Minute || second.Retry.Attempts != 3 || first.Retry.Attempts == 3 {
+		t.Errorf("the step has %v, %v and %+v, want what it was tuned to; before: %+v", second.Lag, second.LagAlert, second.Retry, first.Retry)
 	}
 	if first.Digest != second.Digest || r.plugin("door").Error != "" {
 		t.Errorf("%+v; want the same module to serve", r.plugin("door"))

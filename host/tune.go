@@ -8,9 +8,9 @@ import (
 // Tunable returns the part of the options that may change while a host is used, which Host.Tune takes over; all else is zero.
 func (o *Options) Tunable() Options {
 	t := Options{
-		Adjust: o.Adjust, Canary: o.Canary, DefaultLagAlert: o.DefaultLagAlert, DefaultParallelism: o.DefaultParallelism,
-		DefaultRetry: o.DefaultRetry, Grants: o.Grants, Limits: o.Limits.tunable(), Overrides: make(map[string]Override),
-		Secrets: o.Secrets, Steps: o.Steps, TrustedKeys: o.TrustedKeys,
+		Adjust: o.Adjust, Canary: o.Canary, DefaultLag: o.DefaultLag, DefaultLagAlert: o.DefaultLagAlert,
+		DefaultParallelism: o.DefaultParallelism, DefaultRetry: o.DefaultRetry, Grants: o.Grants, Limits: o.Limits.tunable(),
+		Overrides: make(map[string]Override), Secrets: o.Secrets, Steps: o.Steps, TrustedKeys: o.TrustedKeys,
 	}
 	for plugin, own := range o.Overrides {
 		if limits := own.Limits.tunable(); limits != (Limits{}) {
@@ -24,7 +24,7 @@ func (o *Options) Tunable() Options {
 func (o *Options) tunedBy(opt *Options) Options {
 	tuned, t := *o, opt.Tunable()
 	tuned.Adjust, tuned.Canary, tuned.DefaultRetry = t.Adjust, t.Canary, t.DefaultRetry
-	tuned.DefaultLagAlert, tuned.DefaultParallelism = t.DefaultLagAlert, t.DefaultParallelism
+	tuned.DefaultLag, tuned.DefaultLagAlert, tuned.DefaultParallelism = t.DefaultLag, t.DefaultLagAlert, t.DefaultParallelism
 	tuned.Grants, tuned.Secrets, tuned.Steps, tuned.TrustedKeys = t.Grants, t.Secrets, t.Steps, t.TrustedKeys
 	tuned.Limits = t.Limits.or(o.Limits.fixed())
 	tuned.Overrides = t.Overrides

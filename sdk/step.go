@@ -29,7 +29,8 @@ func (s *Step) Parallelism(n int) *Step {
 	return s
 }
 
-// Lag lets a run wait in the status before the step runs; the wait is durable. Kept to the millisecond; defaults to none.
+// Lag lets a run wait in the status before the step runs; the wait is durable. Kept to the millisecond; 0 and
+// no Lag leave it to the server (engine.lag), which by default lets no run wait.
 func (s *Step) Lag(d time.Duration) *Step {
 	s.part.Line().LagMS = milliseconds(s.part, "Lag", d)
 	return s

@@ -310,7 +310,7 @@ type Handler struct {
 	Status      string   `json:"status,omitempty"`       // of a step, callback, timeout or timer: the status it belongs to
 	To          []string `json:"to,omitempty"`           // of a step, callback or timeout: the statuses it may move a run to; may be empty of a callback or timeout
 	Parallelism int      `json:"parallelism,omitempty"`  // of a step: concurrent invocations; 0: no limit of its own
-	LagMS       int64    `json:"lag_ms,omitempty"`       // of a step: how long a run waits in the status before the step runs
+	LagMS       int64    `json:"lag_ms,omitempty"`       // of a step: how long a run waits in the status before the step runs; 0: the server's default
 	LagAlertMS  int64    `json:"lag_alert_ms,omitempty"` // of a step: a task that waits longer for a worker is counted as late; 0: the server's default
 	AfterMS     int64    `json:"after_ms,omitempty"`     // of a timeout: how long after the entry it is due, unless timer says
 	Timer       *int32   `json:"timer,omitempty"`        // of a timeout: the ID of the timer handler, of the same status, that says when it is due

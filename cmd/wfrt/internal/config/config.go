@@ -42,6 +42,7 @@ type Engine struct {
 	AutoResume     time.Duration `mapstructure:"auto_resume" reload:"at once"`     // rest of a run paused by an error; 0: it does not resume by itself
 	ForgetAfter    time.Duration `mapstructure:"forget_after" reload:"at once"`    // of an idempotency key
 	HistoryObjects bool          `mapstructure:"history_objects" reload:"at once"` // keep the object of every version
+	Lag            time.Duration `mapstructure:"lag" reload:"at once"`             // of steps that declare none; 0: none
 	LagAlert       time.Duration `mapstructure:"lag_alert" reload:"at once"`       // for steps that declare none; 0: never
 	MaxObject      Size          `mapstructure:"max_object" reload:"at once"`      // of a run
 	MaxVersions    int           `mapstructure:"max_versions" reload:"at once"`    // by a run itself, in a row: then it is paused

@@ -52,6 +52,7 @@ func (c *Config) validate(where origin, already Faults) Faults {
 
 	duration("engine.auto_resume", c.Engine.AutoResume, 0)
 	duration("engine.forget_after", c.Engine.ForgetAfter, time.Second)
+	duration("engine.lag", c.Engine.Lag, 0)
 	duration("engine.lag_alert", c.Engine.LagAlert, 0)
 	size("engine.max_object", c.Engine.MaxObject, 1, 256*MiB)
 	between("engine.max_versions", c.Engine.MaxVersions, 1, 1_000_000_000)

@@ -52,6 +52,7 @@ func hostOptions(cfg *config.Config, logger *slog.Logger) host.Options {
 		ArchiveDir:      filepath.Join(cfg.DataDir, "archive"),
 		Canary:          host.CanaryRules(cfg.Plugins.Canary),
 		CacheDir:        filepath.Join(cfg.DataDir, "modules"),
+		DefaultLag:      cfg.Engine.Lag,
 		DefaultLagAlert: cfg.Engine.LagAlert, DefaultParallelism: cfg.Engine.Parallelism,
 		DefaultRetry: runtime.Retry{
 			Initial: r.Initial, Max: r.Max, Factor: r.Factor, Attempts: uint32(r.Attempts),
