@@ -23,6 +23,18 @@ type Workflow struct {
 	Closed bool        // nothing carries the workflow any more: no run begins, and Older has what those under way need
 }
 
+// Definitions returns the workflow itself, its canary and its older definitions, in this order; nil of nil.
+func (w *Workflow) Definitions() []*Workflow {
+	if w == nil {
+		return nil
+	}
+	all := []*Workflow{w}
+	if w.Canary != nil {
+		all = append(all, w.Canary.Workflow)
+	}
+	return append(all, w.Older...)
+}
+
 // Canary is a definition on trial.
 type Canary struct {
 	Workflow *Workflow

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -240,6 +241,30 @@ func (s *Server) checkStatus(ctx context.Context, workflows []string, status str
 	return unknownStatus("status", "statuses", status, known)
 }
 
+// checkAwaited does for a status that a run is awaited in what checkStatus does, and knows those that the run was in.
+func (s *Server) checkAwaited(ctx context.Context, id runtime.RunID, status string) error {
+	fault := s.checkStatus(ctx, nil, status)
+	if fault == nil {
+		return nil
+	}
+	const page = 256
+	var version uint64
+	var line uint32
+	for {
+		entries, err := s.opt.Engine.History(ctx, id, version, line, page)
+		if err != nil {
+			return problemOf(err)
+		}
+		if slices.ContainsFunc(entries, func(h runtime.HistoryEntry) bool { return h.Status == status }) {
+			return nil
+		}
+		if len(entries) < page {
+			return fault
+		}
+		version, line = entries[page-1].Version, entries[page-1].Line
+	}
+}
+
 func (s *Server) anyRun(ctx context.Context, q runtime.Query) (bool, error) {
 	records, err := s.opt.Engine.Runs(ctx, q)
 	if err != nil {
@@ -248,7 +273,7 @@ func (s *Server) anyRun(ctx context.Context, q runtime.Query) (bool, error) {
 	return len(records) > 0, nil
 }
 
-// statuses returns the statuses that the catalog has for the workflows (none: for all), in alphabetical order.
+// statuses returns the statuses that any definition in the catalog has for the workflows (none: for all), in alphabetical order.
 func (s *Server) statuses(workflows []string) []string {
 	catalog := s.opt.Engine.Catalog()
 	if len(workflows) == 0 {
@@ -256,10 +281,8 @@ func (s *Server) statuses(workflows []string) []string {
 	}
 	var all []string
 	for _, name := range workflows {
-		if w := catalog.Workflow(name); w != nil {
-			for status := range w.Statuses {
-				all = append(all, status)
-			}
+		for _, w := range catalog.Workflow(name).Definitions() {
+			all = slices.AppendSeq(all, maps.Keys(w.Statuses))
 		}
 	}
 	slices.Sort(all)
@@ -305,7 +328,7 @@ func (s *Server) await(ctx context.Context, in *awaitInput) (*awaitOutput, error
 		return nil, err
 	}
 	if in.Status != "" {
-		if err := s.checkStatus(ctx, nil, in.Status); err != nil {
+		if err := s.checkAwaited(ctx, id, in.Status); err != nil {
 			return nil, err
 		}
 	}

@@ -368,6 +368,52 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// A run is awaited in the statuses of whatever definition it goes by, and in those that it was in, whether or not the newest
+// definition has them.
+func TestAwaitKnowsEveryDefinition(t *testing.T) {
+	e := newEngine(t)
+	s := newServer(t, Options{Engine: e})
+	define := func(number byte, statuses ...string) *runtime.Workflow {
+		w := runtimetest.Workflow("held", runtimetest.Step{Status: "waiting", To: statuses[:1], Func: e.gate.step(statuses[0])})
+		for i, status := range statuses[1:] {
+			w.Statuses[statuses[i]] = &runtime.Status{Name: statuses[i]}
+			w.Statuses[status] = &runtime.Status{Name: status, Terminal: true}
+		}
+		w.Pinned, w.Digest = true, runtime.Digest{number}
+		return w
+	}
+	first := define(1, "packed", "done")
+	e.SetCatalog(runtime.NewCatalog(first, runtimetest.Chain("quick", 3)))
+	held := begin(t, s, "held", "1")
+	past := settle(t, s, begin(t, s, "quick", "1"))
+
+	second := define(2, "done")
+	second.Older = []*runtime.Workflow{first}
+	second.Canary = &runtime.Canary{Workflow: define(3, "wrapped", "done"), Share: 0.5}
+	e.SetCatalog(runtime.NewCatalog(second, runtimetest.Chain("quick", 1)))
+	for _, c := range []struct {
+		name, run, status string
+		reached, timedOut bool
+	}{
+		{"a status to come of an older definition", held.RunID, "packed", false, true},
+		{"a status of the canary", held.RunID, "wrapped", false, true},
+		{"a status that it was in", past.RunID, "s2", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := decode[Awaited](t, ask(t, s, "GET", "/v1/runs/"+c.run+"/await?timeout=0s&status="+c.status, ""), http.StatusOK)
+			if got.Reached != c.reached || got.TimedOut != c.timedOut || got.Run.RunID != c.run {
+				t.Errorf("the answer is %+v", got)
+			}
+		})
+	}
+	refused(t, ask(t, s, "GET", "/v1/runs/"+held.RunID+"/await?status=s2", ""), http.StatusBadRequest, "unknown-status")
+	refused(t, ask(t, s, "GET", "/v1/runs/"+unknownID+"/await?status=s2", ""), http.StatusNotFound, "unknown-run")
+	// So are the filters of lists.
+	if page := decode[RunPage](t, ask(t, s, "GET", "/v1/workflows/held/runs?status=packed", ""), http.StatusOK); len(page.Runs) != 0 {
+		t.Errorf("runs in packed: %+v", page.Runs)
+	}
+}
+
 func TestAwaitEndsWhenTheServerStops(t *testing.T) {
 	waiting := make(chan struct{})
 	e := &fake{await: func(ctx context.Context, _ runtime.RunID, _ runtime.Until) (runtime.Awaited, error) {
