@@ -67,41 +67,62 @@ func (s *Store) ParkEvent(number runtime.Shard, p *runtime.ParkedEvent) error {
 		return err
 	}
 	return s.update("park event "+p.Event.ID(), func(b *pebble.Batch) error {
-		return b.Set(appendParkedEventKey(nil, number, &p.Event), appendParkedEvent(nil, p), nil)
+		return b.Set(appendParkedEventKey(nil, number, p.Event.Ref()), appendParkedEvent(nil, p), nil)
 	})
 }
 
-// ParkedEvents implements runtime.EventLog.
-func (s *Store) ParkedEvents(number runtime.Shard, dst []runtime.ParkedEvent) ([]runtime.ParkedEvent, error) {
+// ParkedEvent implements runtime.EventLog.
+func (s *Store) ParkedEvent(number runtime.Shard, ref runtime.EventRef) (p runtime.ParkedEvent, err error) {
+	if _, err := s.shard(number); err != nil {
+		return p, err
+	}
+	var room [80]byte
+	value, closer, err := s.db.Get(appendParkedEventKey(room[:0], number, ref))
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		err = runtime.ErrNotFound
+	case err == nil:
+		err = errors.Join(s.names.decodeParkedEvent(value, &p), closer.Close())
+	}
+	if err != nil {
+		return runtime.ParkedEvent{}, fmt.Errorf("pebblestore: parked event %s of shard %d: %w", ref.ID(), number, err)
+	}
+	p.Event.LSN = ref.LSN
+	return p, nil
+}
+
+// ParkedRefs implements runtime.EventLog.
+func (s *Store) ParkedRefs(number runtime.Shard, after runtime.EventRef, limit int, dst []runtime.EventRef) ([]runtime.EventRef, error) {
 	if _, err := s.shard(number); err != nil {
 		return dst, err
 	}
-	err := s.scan(appendPrefix(nil, number, kindParkedEvent), func(key, value []byte) error {
-		var p runtime.ParkedEvent
-		lsn, ok := parseParkedEventKey(key)
-		if !ok {
-			return fmt.Errorf("%w: key %x", errMalformed, key)
-		}
-		if err := s.names.decodeParkedEvent(value, &p); err != nil {
-			return err
-		}
-		p.Event.LSN = lsn
-		dst = append(dst, p)
-		return nil
-	})
-	if err != nil {
-		err = fmt.Errorf("pebblestore: parked events of shard %d: %w", number, err)
+	prefix := appendPrefix(nil, number, kindParkedEvent)
+	from := prefix
+	if after != (runtime.EventRef{}) {
+		from = append(appendParkedEventKey(nil, number, after), 0)
 	}
-	return dst, err
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: appendSuccessor(nil, prefix)})
+	if err != nil {
+		return dst, fmt.Errorf("pebblestore: parked events of shard %d: %w", number, err)
+	}
+	for valid := it.First(); valid && limit > 0; valid = it.Next() {
+		ref, ok := parseParkedEventKey(it.Key())
+		if !ok {
+			return dst, errors.Join(fmt.Errorf("pebblestore: parked events of shard %d: %w: key %x", number, errMalformed, it.Key()), it.Close())
+		}
+		dst = append(dst, ref)
+		limit--
+	}
+	return dst, it.Close()
 }
 
 // UnparkEvent implements runtime.EventLog.
-func (s *Store) UnparkEvent(number runtime.Shard, e *runtime.Event) error {
+func (s *Store) UnparkEvent(number runtime.Shard, ref runtime.EventRef) error {
 	if _, err := s.shard(number); err != nil {
 		return err
 	}
-	return s.update("unpark event "+e.ID(), func(b *pebble.Batch) error {
-		return b.Delete(appendParkedEventKey(nil, number, e), nil)
+	return s.update("unpark event "+ref.ID(), func(b *pebble.Batch) error {
+		return b.Delete(appendParkedEventKey(nil, number, ref), nil)
 	})
 }
 

@@ -84,6 +84,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(appendScheduleKey(nil, 1, "orders", "nightly"))
 	f.Add(appendIdempotencyKey(nil, 1, "orders", "1", "k"))
 	f.Add(appendPinnedKey(nil, 1, &r))
+	f.Add(appendParkedEventKey(nil, 1, runtime.EventRef{LSN: 7, RunID: runtime.RunID{6: 0x70, 8: 0x80}, Version: 2, Number: 3}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, key []byte) {
 		if len(key) < prefixLen {
@@ -126,6 +127,9 @@ func FuzzKeys(f *testing.F) {
 		}
 		if workflow, foreignID, name, ok := parseIdempotencyKey(key); ok {
 			same(appendIdempotencyKey(nil, 0, string(workflow), string(foreignID), string(name)))
+		}
+		if ref, ok := parseParkedEventKey(key); ok {
+			same(appendParkedEventKey(nil, 0, ref))
 		}
 	})
 }

@@ -313,16 +313,18 @@ func parseEventKey(key []byte) (lsn runtime.LSN, ok bool) {
 	return runtime.LSN(binary.BigEndian.Uint64(key[prefixLen:])), true
 }
 
-func appendParkedEventKey(dst []byte, shard runtime.Shard, e *runtime.Event) []byte {
-	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, shard, kindParkedEvent), uint64(e.LSN))
-	return e.AppendID(dst)
+func appendParkedEventKey(dst []byte, shard runtime.Shard, ref runtime.EventRef) []byte {
+	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, shard, kindParkedEvent), uint64(ref.LSN))
+	return ref.AppendID(dst)
 }
 
-func parseParkedEventKey(key []byte) (lsn runtime.LSN, ok bool) {
+func parseParkedEventKey(key []byte) (ref runtime.EventRef, ok bool) {
 	if len(key) <= prefixLen+8 {
-		return 0, false
+		return ref, false
 	}
-	return runtime.LSN(binary.BigEndian.Uint64(key[prefixLen:])), true
+	ref, err := runtime.ParseEventID(string(key[prefixLen+8:]))
+	ref.LSN = runtime.LSN(binary.BigEndian.Uint64(key[prefixLen:]))
+	return ref, err == nil
 }
 
 func appendCursorKey(dst []byte, shard runtime.Shard, name string) []byte {

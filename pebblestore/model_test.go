@@ -54,6 +54,7 @@ func TestStoreAgainstModel(t *testing.T) {
 			"list":    func(t *rapid.T) { p.T = t; p.list() },
 			"work":    func(t *rapid.T) { p.T = t; p.work() },
 			"events":  func(t *rapid.T) { p.T = t; p.events() },
+			"park":    func(t *rapid.T) { p.T = t; p.park() },
 			"reopen":  func(t *rapid.T) { p.T = t; p.reopen() },
 			"crash":   func(t *rapid.T) { p.T = t; p.crash() },
 			"check":   func(t *rapid.T) { p.T = t; p.check() },
@@ -482,6 +483,47 @@ func (p *pair) events() {
 	want, err := p.model.Events(shard, after, limit, nil)
 	p.must(err)
 	wantSame(p, "events", got, want)
+}
+
+// park parks an event of the log, or drops one that is parked, and compares what is parked.
+func (p *pair) park() {
+	shard := runtime.Shard(p.index("shard", crashShards))
+	logged, err := p.model.Events(shard, p.base(shard), 10, nil)
+	p.must(err)
+	refs, err := p.model.ParkedRefs(shard, runtime.EventRef{}, 10, nil)
+	p.must(err)
+	stores := []runtime.Store{p.store, p.model}
+	switch {
+	case len(refs) > 0 && draw(p, "drop", true, false):
+		gone := refs[p.index("dropped", len(refs))]
+		for _, s := range stores {
+			p.must(s.UnparkEvent(shard, gone))
+		}
+	case len(logged) > 0:
+		parked := runtime.ParkedEvent{Event: logged[p.index("event", len(logged))], Cause: draw(p, "cause", "too large", "not allowed"), At: p.now}
+		parked.Event.Number, parked.Event.Emits = p.index("number", 12), nil
+		for _, s := range stores {
+			p.must(s.ParkEvent(shard, &parked))
+		}
+	}
+	var after runtime.EventRef
+	if len(refs) > 0 {
+		after = refs[p.index("after", len(refs))]
+	}
+	limit := p.index("limit", 5)
+	got, err := p.store.ParkedRefs(shard, after, limit, nil)
+	p.must(err)
+	want, err := p.model.ParkedRefs(shard, after, limit, nil)
+	p.must(err)
+	wantSame(p, "parked events", got, want)
+	for _, ref := range append(refs, want...) {
+		got, err := p.store.ParkedEvent(shard, ref)
+		want, wantErr := p.model.ParkedEvent(shard, ref)
+		if errors.Is(err, runtime.ErrNotFound) != errors.Is(wantErr, runtime.ErrNotFound) {
+			p.Fatalf("parked event %s: the store says %v, the model %v", ref.ID(), err, wantErr)
+		}
+		wantSame(p, "parked event", got, want)
+	}
 }
 
 func (p *pair) reopen() {

@@ -28,6 +28,7 @@ type outbox struct {
 	parked    int       // events that were refused
 	fault     string    // what the streamer answered last; "" when it was well or refused an event
 
+	found   EventRef      // the parked event that was looked for and found last; zero: none yet
 	erasing LSN           // of the last change that asked for a run's data to be erased, or of the opening: those before it are not known
 	leaving map[RunID]int // runs of which the streamer has something that a handler emitted
 }
@@ -188,6 +189,20 @@ func (o *outbox) refused(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.parked += n
+}
+
+// redrives notes that a parked event was found.
+func (o *outbox) redrives(ref EventRef) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.found = ref
+}
+
+// redriven returns the parked event that was found last.
+func (o *outbox) redriven() EventRef {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.found
 }
 
 // heard notes the streamer's answer.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
 	"time"
 )
 
@@ -30,8 +30,9 @@ func (s *shard) park(event *Event, cause error) error {
 	}
 	e.opt.Logger.Error("an event was refused and is parked: see `wfrt outbox parked`", "event", event.ID(), "workflow", event.Workflow,
 		"error", cause)
-	before, err := s.parked(event) // after a crash an event may be refused that was parked before it
-	if err != nil {
+	_, err = e.store.ParkedEvent(s.id, event.Ref()) // after a crash an event may be refused that was parked before it
+	before := err == nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if err := e.store.ParkEvent(s.id, &ParkedEvent{Event: *event, Cause: cause.Error(), At: e.now()}); err != nil {
@@ -90,13 +91,12 @@ func (s *shard) withoutErased(ctx context.Context, events []Event) ([]Event, err
 func (s *shard) dropEmitted(id RunID) error {
 	s.outbox.parking.Lock()
 	defer s.outbox.parking.Unlock()
-	parked, err := s.engine.store.ParkedEvents(s.id, nil)
-	if err != nil {
-		return err
-	}
-	for i := range parked {
-		if e := &parked[i].Event; e.RunID == id && e.Number > 0 {
-			if err := s.engine.store.UnparkEvent(s.id, e); err != nil {
+	for ref, err := range s.parkedAfter(EventRef{}) {
+		if err != nil {
+			return err
+		}
+		if ref.RunID == id && ref.Number > 0 {
+			if err := s.engine.store.UnparkEvent(s.id, ref); err != nil {
 				return err
 			}
 			s.outbox.refused(-1)
@@ -105,16 +105,66 @@ func (s *shard) dropEmitted(id RunID) error {
 	return nil
 }
 
-// ParkedEvents returns the events that the streamer has refused: those of a shard in order.
-func (e *Engine) ParkedEvents(ctx context.Context) ([]ParkedEvent, error) {
-	var all []ParkedEvent
-	for _, s := range e.shards {
-		var err error
-		if all, err = e.store.ParkedEvents(s.id, all); err != nil {
-			return nil, fmt.Errorf("runtime: parked events: %w", err)
+// parkedAfter yields what names the parked events of the shard after one, in order; of the zero EventRef all. It reads few at first: who
+// looks for one often finds it among those.
+func (s *shard) parkedAfter(after EventRef) iter.Seq2[EventRef, error] {
+	return func(yield func(EventRef, error) bool) {
+		var page []EventRef
+		for limit := 2; ; limit = min(2*limit, 1024) {
+			var err error
+			if page, err = s.engine.store.ParkedRefs(s.id, after, limit, page[:0]); err != nil {
+				yield(EventRef{}, err)
+				return
+			}
+			for _, ref := range page {
+				if !yield(ref, nil) {
+					return
+				}
+			}
+			if len(page) < limit {
+				return
+			}
+			after = page[limit-1]
 		}
 	}
-	return all, e.observedAll(ctx)
+}
+
+// parkedPageBytes is about how many bytes of parked events are returned at a time; the last of them may exceed it.
+const parkedPageBytes = 4 << 20
+
+// ParkedEvents returns events that the streamer has refused, beginning after one (zero: with the first), and whether there are more after
+// them: shard by shard, those of a shard in order; at most limit, which is ≥ 1, and fewer when they are large. The one to begin after need
+// not be parked any more.
+func (e *Engine) ParkedEvents(ctx context.Context, after EventRef, limit int) (page []ParkedEvent, more bool, err error) {
+	if page, more, err = e.parkedPage(after, limit); err != nil {
+		return nil, false, fmt.Errorf("runtime: parked events: %w", err)
+	}
+	return page, more, e.observedAll(ctx)
+}
+
+func (e *Engine) parkedPage(after EventRef, limit int) (page []ParkedEvent, more bool, err error) {
+	size := 0
+	for _, s := range e.shards[e.shardOf(after.RunID).id:] {
+		for ref, err := range s.parkedAfter(after) {
+			if err != nil {
+				return nil, false, err
+			}
+			if len(page) == limit || size >= parkedPageBytes {
+				return page, true, nil
+			}
+			p, err := e.store.ParkedEvent(s.id, ref)
+			if errors.Is(err, ErrNotFound) { // published meanwhile
+				continue
+			}
+			if err != nil {
+				return nil, false, err
+			}
+			size += p.Event.Size()
+			page = append(page, p)
+		}
+		after = EventRef{}
+	}
+	return page, false, nil
 }
 
 // ErrNoStreamer says that events are not published anywhere.
@@ -129,18 +179,37 @@ func (e *Engine) RedriveEvent(ctx context.Context, id string) (ParkedEvent, erro
 	if e.opt.Streamer == nil {
 		return ParkedEvent{}, ErrNoStreamer
 	}
-	for _, s := range e.shards {
-		parked, err := e.store.ParkedEvents(s.id, nil)
-		if err != nil {
-			return ParkedEvent{}, fmt.Errorf("runtime: parked events: %w", err)
-		}
-		for i := range parked {
-			if parked[i].Event.ID() == id {
-				return s.redrive(ctx, &parked[i])
+	ref, err := ParseEventID(id)
+	if err != nil { // no event has it
+		return ParkedEvent{}, fmt.Errorf("runtime: parked event %s: %w", id, ErrNotFound)
+	}
+	s := e.shardOf(ref.RunID)
+	p, err := s.findParked(ref)
+	if err != nil {
+		return ParkedEvent{}, fmt.Errorf("runtime: parked event %s: %w", id, err)
+	}
+	return s.redrive(ctx, &p)
+}
+
+// findParked returns the parked event with the ID that ref has: of its position ref need not know. It looks first where the one lies that
+// was found before: who redrives all of them goes through them in order.
+func (s *shard) findParked(ref EventRef) (ParkedEvent, error) {
+	last := s.outbox.redriven()
+	if last.sameID(ref) {
+		return s.engine.store.ParkedEvent(s.id, last)
+	}
+	for _, from := range []EventRef{last, {}} {
+		for found, err := range s.parkedAfter(from) {
+			if err != nil {
+				return ParkedEvent{}, err
+			}
+			if found.sameID(ref) {
+				s.outbox.redrives(found)
+				return s.engine.store.ParkedEvent(s.id, found)
 			}
 		}
 	}
-	return ParkedEvent{}, fmt.Errorf("runtime: parked event %s: %w", id, ErrNotFound)
+	return ParkedEvent{}, ErrNotFound
 }
 
 func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error) {
@@ -161,16 +230,20 @@ func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error
 	back()
 	s.outbox.parking.Lock()
 	defer s.outbox.parking.Unlock()
-	there, err := s.parked(&p.Event)
+	_, err := e.store.ParkedEvent(s.id, p.Event.Ref())
+	there := err == nil // it may have been erased meanwhile
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
 	switch {
 	case err != nil:
 	case refusal == nil && there:
-		if err = e.store.UnparkEvent(s.id, &p.Event); err == nil {
+		if err = e.store.UnparkEvent(s.id, p.Event.Ref()); err == nil {
 			s.outbox.refused(-1)
 		}
 	case refusal != nil:
 		p.Cause, p.At = refusal.Error(), e.now()
-		if there { // it may have been erased meanwhile
+		if there {
 			err = e.store.ParkEvent(s.id, p)
 		}
 	}
@@ -178,11 +251,4 @@ func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error
 		err = fmt.Errorf("runtime: parked event %s: %w", p.Event.ID(), err)
 	}
 	return *p, err
-}
-
-// parked reports whether the event is parked.
-// REQUIRES: s.outbox.parking
-func (s *shard) parked(event *Event) (bool, error) {
-	all, err := s.engine.store.ParkedEvents(s.id, nil)
-	return slices.ContainsFunc(all, func(p ParkedEvent) bool { return p.Event.ID() == event.ID() }), err
 }

@@ -263,16 +263,14 @@ func NewEvent(lsn LSN, prev, next *Record) Event {
 }
 
 // ID returns "<run_id>/<version>", and "<run_id>/<version>/<number>" of one that a handler emitted: equal for every delivery of the same event, so that consumers can drop duplicates.
-func (e *Event) ID() string { return string(e.AppendID(make([]byte, 0, 57))) }
+func (e *Event) ID() string { return e.Ref().ID() }
 
 // AppendID appends the event's ID to dst.
-func (e *Event) AppendID(dst []byte) []byte {
-	dst, _ = e.RunID.AppendText(dst)
-	dst = appendUint(append(dst, '/'), e.Version)
-	if e.Number > 0 {
-		dst = appendUint(append(dst, '/'), uint64(e.Number))
-	}
-	return dst
+func (e *Event) AppendID(dst []byte) []byte { return e.Ref().AppendID(dst) }
+
+// Ref returns what names the event.
+func (e *Event) Ref() EventRef {
+	return EventRef{LSN: e.LSN, RunID: e.RunID, Version: e.Version, Number: e.Number}
 }
 
 // CauseKind says what made a version or an attempt. The numbers are part of the durable format.

@@ -84,11 +84,14 @@ func (s *shard) countOutbox(at LSN) error {
 	if err != nil {
 		return err
 	}
-	parked, err := store.ParkedEvents(s.id, nil)
-	if err != nil {
-		return err
+	parked := 0
+	for _, err := range s.parkedAfter(EventRef{}) {
+		if err != nil {
+			return err
+		}
+		parked++
 	}
-	s.outbox.left(at, left, first, len(parked))
+	s.outbox.left(at, left, first, parked)
 	return nil
 }
 

@@ -230,9 +230,13 @@ type TaskReader interface {
 //
 // SetCursor and TrimEvents refuse a position beyond Applied.
 //
-// ParkEvent keeps an event that the streamer refused, in the place of one that is parked with the same ID: no later than the next
-// SetCursor it is as durable as that. ParkedEvents appends to dst the parked events of the shard, in the order of their events, and
-// returns it. UnparkEvent drops one; it does nothing when there is none.
+// ParkEvent keeps an event that the streamer refused, in the place of one that is parked with the same LSN and ID: no later than the next
+// SetCursor it is as durable as that. UnparkEvent drops one; it does nothing when there is none.
+//
+// ParkedEvent returns a parked event, or ErrNotFound. ParkedRefs appends to dst what names the parked events of the shard after one
+// (zero: from the first), which need not be there itself, in the order of EventRef.Compare, at most limit, and returns it; it returns
+// fewer only when there are no more. Many events may be parked, and large ones: ParkEvent, UnparkEvent and ParkedEvent MUST NOT read
+// others, and ParkedRefs MUST NOT read what the events hold.
 //
 // TrimEvents removes the events of the shard up to and including an LSN, with one range delete. The caller sees to it that
 // no cursor needs them.
@@ -240,8 +244,9 @@ type EventLog interface {
 	Events(shard Shard, after LSN, limit int, dst []Event) ([]Event, error)
 	CountEvents(shard Shard, after, upTo LSN) (int, error)
 	ParkEvent(shard Shard, p *ParkedEvent) error
-	ParkedEvents(shard Shard, dst []ParkedEvent) ([]ParkedEvent, error)
-	UnparkEvent(shard Shard, e *Event) error
+	ParkedEvent(shard Shard, ref EventRef) (ParkedEvent, error)
+	ParkedRefs(shard Shard, after EventRef, limit int, dst []EventRef) ([]EventRef, error)
+	UnparkEvent(shard Shard, ref EventRef) error
 	Cursor(shard Shard, name string) (LSN, error)
 	SetCursor(shard Shard, name string, lsn LSN) error
 	DropCursor(name string) error

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -126,7 +127,7 @@ func TestTheOutboxIsShown(t *testing.T) {
 	}
 	s.must([]string{"trigger", "chain", "refused", "--await"})
 	shows(func(o httpapi.Outbox) bool { return o.Parked == 2 && o.Depth == 0 && o.Fault == "" })
-	list := document[httpapi.ParkedEventList](s, "outbox", "parked")
+	list := document[httpapi.ParkedEventPage](s, "outbox", "parked")
 	id := list.Parked[0].ID
 	s.must([]string{"outbox", "parked"}, id, "larger than the topic takes")
 	s.exits(exitConflict, []string{"outbox", "redrive", id}, id, "larger than the topic takes")
@@ -137,4 +138,42 @@ func TestTheOutboxIsShown(t *testing.T) {
 	s.must([]string{"trigger", "chain", "held", "--await"})
 	shows(func(o httpapi.Outbox) bool { return o.Depth == 2 && o.Fault == "topic wfrt.chain: not authorized" })
 	s.must([]string{"outbox", "show"}, "WAITING", "topic wfrt.chain: not authorized")
+}
+
+// However many events are parked, all are listed, and all are published again.
+func TestAllParkedEventsAreListedAndRedriven(t *testing.T) {
+	const runs, parked = 510, 1020
+	m := &runtimetest.MemStreamer{}
+	for range parked {
+		m.Script = append(m.Script, func([]runtime.Event) (int, error) {
+			return 0, &runtime.RefusedError{Cause: errors.New("larger than the topic takes")}
+		})
+	}
+	engine, err := runtime.New(runtime.Options{Store: runtimetest.NewMemStore(1), Streamer: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine.SetCatalog(runtime.NewCatalog(runtimetest.Chain("chain", 1)))
+	s := shellOf(t, engine)
+	for i := range runs {
+		if _, err := engine.Trigger(t.Context(), runtime.Trigger{Workflow: "chain", ForeignID: strconv.Itoa(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for engine.Stats().Shards[0].Parked < parked {
+		<-again.C
+	}
+	ids := map[string]bool{}
+	for _, p := range document[httpapi.ParkedEventPage](s, "outbox", "parked").Parked {
+		ids[p.ID] = true
+	}
+	if len(ids) != parked {
+		t.Errorf("%d events are listed, want %d", len(ids), parked)
+	}
+	s.must([]string{"outbox", "redrive", "--all"}, "1020 of 1020 events are published")
+	if left := document[httpapi.ParkedEventPage](s, "outbox", "parked").Parked; len(left) > 0 || len(m.Taken()) != parked {
+		t.Errorf("%d events are parked still, %d were published", len(left), len(m.Taken()))
+	}
 }

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
+	"github.com/wfrt/wfrt/internal/httpapi"
 )
 
 func (a *app) newOutbox() *cobra.Command {
@@ -49,20 +54,41 @@ func (a *app) newOutboxParked() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.ParkedEvents(cmd.Context())
+			all := []httpapi.ParkedEvent{}
+			t := newTable(a.out, "EVENT", "WORKFLOW", "FOREIGN ID", "STATUS", "PARKED", "CAUSE")
+			err = eachParkedEvent(cmd.Context(), c, func(p *httpapi.ParkedEvent) {
+				if a.json() {
+					all = append(all, *p)
+					return
+				}
+				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), p.Cause)
+			})
 			if err != nil {
 				return err
 			}
 			if a.json() {
-				return a.printJSON(list)
-			}
-			t := newTable(a.out, "EVENT", "WORKFLOW", "FOREIGN ID", "STATUS", "PARKED", "CAUSE")
-			for i := range list.Parked {
-				p := &list.Parked[i]
-				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), p.Cause)
+				return a.printJSON(httpapi.ParkedEventPage{Parked: all})
 			}
 			return t.flush()
 		},
+	}
+}
+
+// eachParkedEvent gives do all parked events, which it reads a page at a time.
+func eachParkedEvent(ctx context.Context, c *client.Client, do func(p *httpapi.ParkedEvent)) error {
+	query := url.Values{"limit": {"1000"}}
+	for {
+		page, err := c.ParkedEvents(ctx, query)
+		if err != nil {
+			return err
+		}
+		for i := range page.Parked {
+			do(&page.Parked[i])
+		}
+		if page.NextCursor == "" {
+			return nil
+		}
+		query.Set("cursor", page.NextCursor)
 	}
 }
 
@@ -83,12 +109,8 @@ sees a redriven event after later ones of its run.`,
 				return err
 			}
 			if all {
-				list, err := c.ParkedEvents(cmd.Context())
-				if err != nil {
+				if err := eachParkedEvent(cmd.Context(), c, func(p *httpapi.ParkedEvent) { ids = append(ids, p.ID) }); err != nil {
 					return err
-				}
-				for i := range list.Parked {
-					ids = append(ids, list.Parked[i].ID)
 				}
 			}
 			var faults []error

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,7 +17,7 @@ func (s *Server) registerOutbox(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/v1/outbox", "get-outbox", "Get the outbox",
 		"How many events wait to be published, for how long, and what keeps them."), s.outbox)
 	huma.Register(api, operation(http.MethodGet, "/v1/outbox/parked", "list-parked-events", "List parked events",
-		"The events that Kafka refused for good, such as one that is too large, each with the cause. Those after them went on.", 503),
+		"The events that Kafka refused for good, such as one that is too large, each with the cause. Those after them went on.", 400, 503),
 		s.listParkedEvents)
 	huma.Register(api, operation(http.MethodPost, "/v1/outbox/parked/redrive", "redrive-parked-event", "Publish a parked event again",
 		"It comes after later events of its run. It stays parked, with the new cause, when it is refused again.", 400, 404, 409, 503),
@@ -50,27 +52,62 @@ type ParkedEvent struct {
 	ParkedAt time.Time `json:"parked_at" doc:"When it was refused last."`
 }
 
-// ParkedEventList holds parked events: those of a run in order.
-type ParkedEventList struct {
-	Parked []ParkedEvent `json:"parked" nullable:"false"`
+// ParkedEventPage is one page of parked events: the changes of a run are in order.
+type ParkedEventPage struct {
+	Parked     []ParkedEvent `json:"parked" nullable:"false"`
+	NextCursor string        `json:"next_cursor,omitempty" doc:"Where the next page begins; absent on the last."`
+}
+
+type parkedEventsInput struct {
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+	Limit  limit  `query:"limit" doc:"Events on the page at most; fewer when they are large."`
 }
 
 func viewParkedEvent(p *runtime.ParkedEvent) ParkedEvent {
 	return ParkedEvent{Event: viewEvent(&p.Event), Cause: p.Cause, ParkedAt: p.At}
 }
 
-type parkedEventsOutput struct{ Body ParkedEventList }
+type parkedEventsOutput struct{ Body ParkedEventPage }
 
-func (s *Server) listParkedEvents(ctx context.Context, _ *struct{}) (*parkedEventsOutput, error) {
-	all, err := s.opt.Engine.ParkedEvents(ctx)
+func (s *Server) listParkedEvents(ctx context.Context, in *parkedEventsInput) (*parkedEventsOutput, error) {
+	limit, err := in.Limit.value()
+	if err != nil {
+		return nil, err
+	}
+	var after runtime.EventRef
+	if in.Cursor != "" {
+		if after, err = parseParkedCursor(in.Cursor); err != nil {
+			return nil, invalid("cursor", "is not one", "send next_cursor of the page before")
+		}
+	}
+	found, more, err := s.opt.Engine.ParkedEvents(ctx, after, limit)
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	out := &parkedEventsOutput{Body: ParkedEventList{Parked: []ParkedEvent{}}}
-	for i := range all {
-		out.Body.Parked = append(out.Body.Parked, viewParkedEvent(&all[i]))
+	out := &parkedEventsOutput{Body: ParkedEventPage{Parked: []ParkedEvent{}}}
+	for i := range found {
+		out.Body.Parked = append(out.Body.Parked, viewParkedEvent(&found[i]))
+	}
+	if more && len(found) > 0 {
+		out.Body.NextCursor = parkedCursor(found[len(found)-1].Event.Ref())
 	}
 	return out, nil
+}
+
+// parkedCursor returns the text that a page after an event is asked for with.
+func parkedCursor(ref runtime.EventRef) string {
+	return strconv.FormatUint(uint64(ref.LSN), 10) + "/" + ref.ID()
+}
+
+func parseParkedCursor(text string) (runtime.EventRef, error) {
+	lsn, id, _ := strings.Cut(text, "/")
+	ref, err := runtime.ParseEventID(id)
+	if err != nil {
+		return ref, err
+	}
+	n, err := strconv.ParseUint(lsn, 10, 64)
+	ref.LSN = runtime.LSN(n)
+	return ref, err
 }
 
 type redriveEventInput struct {

@@ -41,7 +41,7 @@ type Engine interface {
 	Redrive(ctx context.Context, o runtime.Origin) error
 	DropParked(ctx context.Context, o runtime.Origin) error
 	Stats() runtime.Stats
-	ParkedEvents(ctx context.Context) ([]runtime.ParkedEvent, error)
+	ParkedEvents(ctx context.Context, after runtime.EventRef, limit int) (page []runtime.ParkedEvent, more bool, err error)
 	RedriveEvent(ctx context.Context, id string) (runtime.ParkedEvent, error)
 
 	ParseEventCursor(text string) (runtime.EventCursor, error)

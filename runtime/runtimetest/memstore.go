@@ -1,7 +1,6 @@
 package runtimetest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -250,30 +249,50 @@ func (s *MemStore) ParkEvent(shard runtime.Shard, p *runtime.ParkedEvent) error 
 	kept := *p
 	return s.change(shard, p.Event.LSN, func(shards []*memShard) {
 		m := shards[shard]
-		m.unpark(&kept.Event)
+		m.unpark(kept.Event.Ref())
 		m.parkedEvents = append(m.parkedEvents, kept)
-		slices.SortStableFunc(m.parkedEvents, func(a, b runtime.ParkedEvent) int { return cmp.Compare(a.Event.LSN, b.Event.LSN) })
+		slices.SortFunc(m.parkedEvents, func(a, b runtime.ParkedEvent) int { return a.Event.Ref().Compare(b.Event.Ref()) })
 	})
 }
 
-// ParkedEvents implements runtime.EventLog.
-func (s *MemStore) ParkedEvents(shard runtime.Shard, dst []runtime.ParkedEvent) ([]runtime.ParkedEvent, error) {
+// ParkedEvent implements runtime.EventLog.
+func (s *MemStore) ParkedEvent(shard runtime.Shard, ref runtime.EventRef) (runtime.ParkedEvent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(shard); err != nil {
+		return runtime.ParkedEvent{}, err
+	}
+	for _, p := range s.live[shard].parkedEvents {
+		if p.Event.Ref() == ref {
+			return p, nil
+		}
+	}
+	return runtime.ParkedEvent{}, fmt.Errorf("runtimetest: parked event %s: %w", ref.ID(), runtime.ErrNotFound)
+}
+
+// ParkedRefs implements runtime.EventLog.
+func (s *MemStore) ParkedRefs(shard runtime.Shard, after runtime.EventRef, limit int, dst []runtime.EventRef) ([]runtime.EventRef, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(shard); err != nil {
 		return dst, err
 	}
-	return append(dst, s.live[shard].parkedEvents...), nil
+	for i := range s.live[shard].parkedEvents {
+		if ref := s.live[shard].parkedEvents[i].Event.Ref(); limit > 0 && ref.Compare(after) > 0 {
+			dst = append(dst, ref)
+			limit--
+		}
+	}
+	return dst, nil
 }
 
 // UnparkEvent implements runtime.EventLog.
-func (s *MemStore) UnparkEvent(shard runtime.Shard, e *runtime.Event) error {
-	gone := *e
-	return s.change(shard, 0, func(shards []*memShard) { shards[shard].unpark(&gone) })
+func (s *MemStore) UnparkEvent(shard runtime.Shard, ref runtime.EventRef) error {
+	return s.change(shard, 0, func(shards []*memShard) { shards[shard].unpark(ref) })
 }
 
-func (m *memShard) unpark(e *runtime.Event) {
-	m.parkedEvents = slices.DeleteFunc(m.parkedEvents, func(p runtime.ParkedEvent) bool { return p.Event.LSN == e.LSN && p.Event.ID() == e.ID() })
+func (m *memShard) unpark(ref runtime.EventRef) {
+	m.parkedEvents = slices.DeleteFunc(m.parkedEvents, func(p runtime.ParkedEvent) bool { return p.Event.Ref() == ref })
 }
 
 // Cursor implements runtime.EventLog.

@@ -1,6 +1,8 @@
 package runtimetest
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
@@ -71,21 +73,76 @@ func testParkedEvents(s *storeTest) {
 	s.must(err)
 	at := next.UpdatedAt
 	want := []runtime.ParkedEvent{{Event: events[0], Cause: "too large", At: at}, {Event: events[1], Cause: "not allowed", At: at}}
-	s.must(s.ParkEvent(shard, &want[1]))
-	s.must(s.ParkEvent(shard, &runtime.ParkedEvent{Event: events[0], Cause: "of an earlier time", At: at}))
-	s.must(s.ParkEvent(shard, &want[0]))
-	parked := func() []runtime.ParkedEvent {
-		s.Helper()
-		all, err := s.ParkedEvents(shard, nil)
-		s.must(err)
-		return all
+	for n := 1; n <= 11; n++ {
+		p := want[1]
+		p.Event.Number, p.Event.Emit = n, runtime.Emit{Type: "ping", ContentType: "text/plain", Data: []byte{byte(n)}}
+		want = append(want, p)
 	}
-	wantEqual(s, "parked", parked(), want)
+	for i := range want {
+		s.must(s.ParkEvent(shard, &want[len(want)-1-i]))
+	}
+	s.must(s.ParkEvent(shard, &runtime.ParkedEvent{Event: events[0], Cause: "of a later time", At: at}))
+	s.must(s.ParkEvent(shard, &want[0]))
+	slices.SortFunc(want, func(a, b runtime.ParkedEvent) int { return a.Event.Ref().Compare(b.Event.Ref()) })
+	s.wantParked("parked", shard, want)
 	s.must(s.TrimEvents(shard, events[1].LSN))
-	wantEqual(s, "parked, after the log was trimmed", parked(), want)
-	s.must(s.UnparkEvent(shard, &events[0]))
-	s.must(s.UnparkEvent(shard, &events[0]))
-	wantEqual(s, "parked, after one was dropped", parked(), want[1:])
+	s.wantParked("parked, after the log was trimmed", shard, want)
+
+	for _, other := range []runtime.EventRef{ // as one that is parked, but for one thing
+		{LSN: events[0].LSN + 1, RunID: r.RunID, Version: 1},
+		{LSN: events[0].LSN, RunID: r.RunID, Version: 3},
+		{LSN: events[0].LSN, RunID: r.RunID, Version: 1, Number: 1},
+		{},
+	} {
+		_, err := s.ParkedEvent(shard, other)
+		s.wantError(err, runtime.ErrNotFound)
+		s.must(s.UnparkEvent(shard, other))
+	}
+	_, err = s.ParkedEvent((shard+1)%StoreShards, events[0].Ref())
+	s.wantError(err, runtime.ErrNotFound)
+	s.wantParked("parked in another shard", (shard+1)%StoreShards, nil)
+
+	gone := want[4].Event.Ref()
+	s.must(s.UnparkEvent(shard, gone))
+	s.must(s.UnparkEvent(shard, gone))
+	_, err = s.ParkedEvent(shard, gone)
+	s.wantError(err, runtime.ErrNotFound)
+	s.wantParked("parked, after one was dropped", shard, slices.Delete(slices.Clone(want), 4, 5))
+	refs, err := s.ParkedRefs(shard, gone, 1, nil)
+	s.must(err)
+	wantEqual(s, "the next after it", refs, []runtime.EventRef{want[5].Event.Ref()})
+
+	s.close()
+	s.open()
+	s.wantParked("parked, after a restart", shard, slices.Delete(want, 4, 5))
+}
+
+// wantParked compares the parked events of a shard: each by itself, and what names them in pages of several sizes.
+func (s *storeTest) wantParked(what string, shard runtime.Shard, want []runtime.ParkedEvent) {
+	s.Helper()
+	var refs []runtime.EventRef
+	for i := range want {
+		refs = append(refs, want[i].Event.Ref())
+		got, err := s.ParkedEvent(shard, refs[i])
+		s.must(err)
+		wantEqual(s, what, []runtime.ParkedEvent{got}, want[i:i+1])
+	}
+	for _, limit := range []int{1, 3, len(want) + 1} {
+		var got []runtime.EventRef
+		for after := (runtime.EventRef{}); ; after = got[len(got)-1] {
+			n := len(got)
+			var err error
+			got, err = s.ParkedRefs(shard, after, limit, got)
+			s.must(err)
+			if len(got)-n > limit {
+				s.Fatalf("%d parked events, limit %d", len(got)-n, limit)
+			}
+			if len(got)-n < limit {
+				break
+			}
+		}
+		wantEqual(s, fmt.Sprintf("%s, in pages of %d", what, limit), got, refs)
+	}
 }
 
 func testCursors(s *storeTest) {

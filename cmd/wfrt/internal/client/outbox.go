@@ -13,9 +13,9 @@ func (c *Client) Outbox(ctx context.Context) (httpapi.Outbox, error) {
 	return get[httpapi.Outbox](ctx, c, nil, "v1", "outbox")
 }
 
-// ParkedEvents returns the events that Kafka refused.
-func (c *Client) ParkedEvents(ctx context.Context) (httpapi.ParkedEventList, error) {
-	return get[httpapi.ParkedEventList](ctx, c, nil, "v1", "outbox", "parked")
+// ParkedEvents returns a page of the events that Kafka refused.
+func (c *Client) ParkedEvents(ctx context.Context, query url.Values) (httpapi.ParkedEventPage, error) {
+	return get[httpapi.ParkedEventPage](ctx, c, query, "v1", "outbox", "parked")
 }
 
 // RedriveEvent publishes one of them again.

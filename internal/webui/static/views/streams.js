@@ -7,24 +7,29 @@ import { moment, number, seconds } from '../parts/format.js';
 import { problem, say } from '../parts/problem.js';
 import { every, refresher } from '../parts/refresh.js';
 
+const perPage = 100;
+
 export async function streams(root, { signal }) {
   const trouble = h('div');
   const outbox = h('dl', { class: 'facts' });
   const events = h('tbody');
+  const more = h('p', { class: 'empty' });
   const connectors = h('div');
   const refresh = refresher(load, { signal, failed: (error) => put(trouble, problem(error)) });
 
   async function load() {
-    const [{ connectors: all }, { parked }, out] = await Promise.all([
-      get('v1/connectors', {}, signal), get('v1/outbox/parked', {}, signal), get('v1/outbox', {}, signal),
+    const [{ connectors: all }, { parked, next_cursor: next }, out] = await Promise.all([
+      get('v1/connectors', {}, signal), get('v1/outbox/parked', { limit: perPage }, signal), get('v1/outbox', {}, signal),
     ]);
-    const pages = await Promise.all(all.map((one) => get(path`v1/connectors/${one.name}/parked`, {}, signal)));
+    const pages = await Promise.all(all.map((one) => get(path`v1/connectors/${one.name}/parked`, { limit: perPage }, signal)));
     put(trouble);
     put(outbox, [['Events not published yet', number(out.depth)], ['The oldest waits for', out.depth > 0 && seconds(out.age_seconds), out.late && 'late'],
       ['Parked events', number(out.parked)], ['What keeps them', out.fault]].filter(([, value]) => value)
       .map(([title, value, late]) => h('div', null, h('dt', null, title), h('dd', { class: 'number' }, value, late && h('b', null, ', too long')))));
     keyed(events, parked, (one) => one.id, (one) => one.parked_at + one.cause, (one) => eventRow(one, refresh));
     events.closest('table').hidden = parked.length === 0;
+    put(more, next && `These are the first ${number(parked.length)} parked events; wfrt outbox parked lists all.`);
+    more.hidden = !next;
     const lines = all.map((one, i) => ({ ...one, page: pages[i] }));
     keyed(connectors, lines, (one) => one.name, (one) => JSON.stringify(one), (one) => connector(one, refresh));
     if (all.length === 0) {
@@ -34,7 +39,7 @@ export async function streams(root, { signal }) {
   }
 
   put(root, h('h1', null, 'Streams'), trouble, h('h2', null, 'Outbox'), outbox,
-    h('div', { class: 'wide' }, table(['Event', 'Type', 'Cause', 'Parked', 'Actions'], events)), h('h2', null, 'Connectors'), connectors);
+    h('div', { class: 'wide' }, table(['Event', 'Type', 'Cause', 'Parked', 'Actions'], events)), more, h('h2', null, 'Connectors'), connectors);
   every(3000, refresh, signal); // no event tells of these
   await load();
 }
