@@ -32,7 +32,8 @@ func (r *Run[O, S]) To(status S) Outcome[S] {
 // does a timeout; a callback has been handled, and the run goes on waiting.
 func (r *Run[O, S]) Repeat() Outcome[S] { return Outcome[S]{code: abi.CodeRepeat} }
 
-// RepeatAfter is Repeat after a wait, which is durable, and which a pause and a resume do not cut short. A wait that is not positive is none; to a callback it means nothing.
+// RepeatAfter is Repeat after a wait, which is durable, and which a pause and a resume do not cut short. A wait that is not
+// positive is none; to a callback it means nothing.
 func (r *Run[O, S]) RepeatAfter(wait time.Duration) Outcome[S] {
 	return Outcome[S]{code: abi.CodeRepeat, delay: max(wait, 0)}
 }

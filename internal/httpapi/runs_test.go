@@ -546,7 +546,7 @@ func TestARepetitionForARemovedRunIsGone(t *testing.T) {
 		},
 	}})
 	for path, body := range map[string]string{
-		"/v1/workflows/w/runs": `{"foreign_id":"1"}`, "/v1/workflows/w/callbacks/paid/1": "", "/v1/runs/" + removed.RunID.String() + "/callbacks/paid": "",
+		"/v1/workflows/w/runs": `{"foreign_id":"1"}`, "/v1/workflows/w/callbacks/paid/1": "",
 	} {
 		if p := refused(t, ask(t, s, "POST", path, body), http.StatusGone, "run-removed"); p.RunID != removed.RunID.String() || p.Hint == "" {
 			t.Errorf("%s: %+v", path, p)
