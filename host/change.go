@@ -265,9 +265,9 @@ func (h *Host) keepIfNeeded(l *ledger, def definition, before, next *runtime.Wor
 	}
 }
 
-// install makes next, and the catalog that follows from it, what holds: durably first, then for the engine. Added modules are
-// among those that may be loaded. An error, which is a *runtime.LeftError when runs are in leaving, means that nothing has
-// changed. REQUIRES: h.change.
+// install makes next, and the catalog that follows from it, what holds: durably first, then for the engine, with no run between. Added
+// modules are among those that may be loaded. An error, which is a *runtime.LeftError when runs are in leaving, means that nothing
+// has changed. REQUIRES: h.change.
 func (h *Host) install(next *ledger, leaving []runtime.Queue, added ...*module) error {
 	next.prune()
 	h.mu.Lock()
@@ -290,19 +290,22 @@ func (h *Host) install(next *ledger, leaving []runtime.Queue, added ...*module) 
 		}
 	}
 	changed := string(next.encode()) != string(before.encode())
-	if changed {
+	keep := func() error {
+		if !changed {
+			return nil
+		}
 		if err := h.options.Documents.SetDocument(ledgerName, next.encode()); err != nil {
 			return fmt.Errorf("host: keep which modules serve: %w", err)
 		}
+		return nil
 	}
 	if swaps {
-		if err := h.options.Engine.Swap(catalog, leaving); err != nil {
-			if changed {
-				err = errors.Join(err, h.options.Documents.SetDocument(ledgerName, before.encode()))
-			}
+		if err := h.options.Engine.Swap(catalog, leaving, keep); err != nil {
 			return err
 		}
 		h.catalog.Store(catalog)
+	} else if err := keep(); err != nil {
+		return err
 	}
 	h.adopt(next, available, made, waiting)
 	h.folders.hold(next.digests())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,6 +268,74 @@ func TestRunsThatComeBeforeTheSwap(t *testing.T) {
 	}
 	r.answers(`"0001"`)
 	runs.refusing = nil
+	r.deploy("door", generation(2))
+	r.answers(`"0002"`)
+}
+
+// TestACrashAtASwapLeavesNoRunWithoutAHandler lets runs come between the admission of a module and its swap, and the process end where
+// the engine begins to look for them: the next start serves what handles them.
+func TestACrashAtASwapLeavesNoRunWithoutAHandler(t *testing.T) {
+	runs, documents, archive := &fakeRuns{}, memoryDocuments{}, t.TempDir()
+	r := newRig(t, func(o *Options) { o.Engine, o.Documents, o.ArchiveDir = runs, documents, archive })
+	both := guest{manifest: workflowPart("door", "closed", []string{"closed>ajar", "ajar>open"}, []string{"open"}, nil)}.bytes()
+	r.deploy("door", both)
+	late := runtime.Queue{Workflow: "door", Status: "ajar"}
+	var crashed []memoryDocuments
+	runs.swapping = func() {
+		runs.set(late, 3)
+		crashed = append(crashed, maps.Clone(documents))
+	}
+	handled := func(documents memoryDocuments) bool {
+		disk := t.TempDir()
+		if err := os.CopyFS(disk, os.DirFS(archive)); err != nil {
+			t.Fatal(err)
+		}
+		again := newRig(t, func(o *Options) { o.Engine, o.Documents, o.ArchiveDir = &fakeRuns{}, documents, disk })
+		again.load()
+		w := again.Catalog().For(&runtime.Record{Workflow: "door", Status: "ajar", State: runtime.Running})
+		return takes(w, "ajar")
+	}
+	if _, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: doorGuest().bytes()}); err == nil {
+		t.Fatal("runs are left behind")
+	}
+	if len(crashed) != 1 || !handled(crashed[0]) {
+		t.Errorf("after a crash at one of %d swaps the runs have no handler", len(crashed))
+	}
+	// Without runs it is written down once the engine has found none.
+	runs.set(late, 0)
+	runs.swapping = func() { crashed = append(crashed, maps.Clone(documents)) }
+	r.deploy("door", doorGuest().bytes())
+	if len(crashed) != 2 || !handled(crashed[1]) || handled(documents) {
+		t.Error("want the old one written down until the swap, and the new one after")
+	}
+}
+
+// fullDocuments takes no more documents while full.
+type fullDocuments struct {
+	memoryDocuments
+	full bool
+}
+
+func (d *fullDocuments) SetDocument(name string, value []byte) error {
+	if d.full {
+		return errors.New("the disk is full")
+	}
+	return d.memoryDocuments.SetDocument(name, value)
+}
+
+// TestWhatCannotBeWrittenDownDoesNotServe, and serves when it can.
+func TestWhatCannotBeWrittenDownDoesNotServe(t *testing.T) {
+	documents := &fullDocuments{memoryDocuments: memoryDocuments{}}
+	r := newRig(t, kept(t), func(o *Options) { o.Documents = documents })
+	r.deploy("door", generation(1))
+	documents.full = true
+	_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: generation(2)})
+	if err == nil {
+		t.Fatal("it serves though the next start would not know")
+	}
+	wantPieces(t, err.Error(), "keep which modules serve", "the disk is full")
+	r.answers(`"0001"`)
+	documents.full = false
 	r.deploy("door", generation(2))
 	r.answers(`"0002"`)
 }

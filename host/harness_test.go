@@ -68,6 +68,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 type fakeRuns struct {
 	catalogs chan *runtime.Catalog // told of each catalog; nil: nobody is
 	looked   chan struct{}         // told, if it has room, of each count that found runs; nil: nobody is
+	swapping func()                // called by Swap before it looks for runs; nil: nothing is
 	refusing error                 // what Swap answers; nil: by active
 
 	mu     sync.Mutex
@@ -95,7 +96,10 @@ func (f *fakeRuns) pin(d runtime.Digest, n int) {
 	f.pinned[d] = n
 }
 
-func (f *fakeRuns) Swap(c *runtime.Catalog, leaving []runtime.Queue) error {
+func (f *fakeRuns) Swap(c *runtime.Catalog, leaving []runtime.Queue, keep func() error) error {
+	if f.swapping != nil {
+		f.swapping()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	left := &runtime.LeftError{}
@@ -109,6 +113,9 @@ func (f *fakeRuns) Swap(c *runtime.Catalog, leaving []runtime.Queue) error {
 		return f.refusing
 	case len(left.Left) > 0:
 		return left
+	}
+	if err := keep(); err != nil {
+		return err
 	}
 	f.swaps++
 	if f.catalogs != nil {

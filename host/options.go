@@ -88,7 +88,7 @@ type Options struct {
 
 // Engine is what a host asks of the engine whose catalog it makes: *runtime.Engine, whose documentation is the contract.
 type Engine interface {
-	Swap(c *runtime.Catalog, leaving []runtime.Queue) error
+	Swap(c *runtime.Catalog, leaving []runtime.Queue, keep func() error) error
 	ActiveRuns(q runtime.Queue, limit int) (int, error)
 	PinnedRuns(workflow string, d runtime.Digest, limit int) (int, error)
 	ActiveQueues() ([]runtime.Queue, error)
@@ -98,7 +98,7 @@ type Engine interface {
 type noEngine struct{}
 
 // Swap implements Engine.
-func (noEngine) Swap(*runtime.Catalog, []runtime.Queue) error { return nil }
+func (noEngine) Swap(_ *runtime.Catalog, _ []runtime.Queue, keep func() error) error { return keep() }
 
 // ActiveRuns implements Engine.
 func (noEngine) ActiveRuns(runtime.Queue, int) (int, error) { return 0, nil }

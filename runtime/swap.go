@@ -13,10 +13,14 @@ func (e *Engine) SetCatalog(c *Catalog) {
 // no handlers for, each once; one without a status stands for its whole workflow. Then it returns a *LeftError that counts them, and changes
 // nothing. Between the look and the swap no run begins and none moves.
 //
+// keep is to write down, durably, that c holds from now on. It is called once, at that moment, and not at all when runs are left; when it
+// fails Swap returns its error and changes nothing. So a crash finds either the old catalog written down, or c and no run that it
+// leaves behind. While something has to be empty no run goes on until keep has returned. nil writes nothing down.
+//
 // Invocations under way end with the handler they began with. Outcomes of theirs that lead into a status that c lacks are
 // discarded, and the handler that c has is asked in the same attempt.
-func (e *Engine) Swap(c *Catalog, leaving []Queue) error {
-	occupied, err := e.swap(c, leaving)
+func (e *Engine) Swap(c *Catalog, leaving []Queue, keep func() error) error {
+	occupied, err := e.swap(c, leaving, keep)
 	if err != nil {
 		return err
 	}
@@ -28,7 +32,15 @@ func (e *Engine) Swap(c *Catalog, leaving []Queue) error {
 }
 
 // swap stores the catalog under the writers of all shards, unless it returns queues that are not empty.
-func (e *Engine) swap(c *Catalog, leaving []Queue) (occupied []Queue, err error) {
+func (e *Engine) swap(c *Catalog, leaving []Queue, keep func() error) (occupied []Queue, err error) {
+	if keep == nil {
+		keep = func() error { return nil }
+	}
+	if len(leaving) == 0 { // nothing can come in between
+		if err := keep(); err != nil {
+			return nil, err
+		}
+	}
 	unlock := e.lockShards()
 	defer unlock()
 	for _, q := range leaving {
@@ -40,10 +52,16 @@ func (e *Engine) swap(c *Catalog, leaving []Queue) (occupied []Queue, err error)
 			occupied = append(occupied, q)
 		}
 	}
-	if len(occupied) == 0 {
-		e.catalog.Store(c)
+	if len(occupied) > 0 {
+		return occupied, nil
 	}
-	return occupied, nil
+	if len(leaving) > 0 {
+		if err := keep(); err != nil {
+			return nil, err
+		}
+	}
+	e.catalog.Store(c)
+	return nil, nil
 }
 
 // lockShards makes the caller the writer of all shards, until it calls unlock.

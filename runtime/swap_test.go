@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,7 +29,7 @@ func TestSwapLeavesNoRunBehind(t *testing.T) {
 		before, next := e.Catalog(), runtime.NewCatalog(chainOf(2, "s"))
 		leaving := []runtime.Queue{{Workflow: "w", Status: "nobody"}, {Workflow: "w", Status: "waiting"}, {Workflow: "w"}}
 		for left := 3; left > 0; left-- {
-			err := e.Swap(next, leaving)
+			err := e.Swap(next, leaving, func() error { t.Error("it is written down though runs are left"); return nil })
 			var refused *runtime.LeftError
 			if !errors.As(err, &refused) || len(refused.Left) != 2 || refused.Left[0] != (runtime.Left{Workflow: "w", Status: "waiting", Runs: left}) ||
 				refused.Left[1] != (runtime.Left{Workflow: "w", Runs: left}) || e.Catalog() != before {
@@ -38,13 +39,61 @@ func TestSwapLeavesNoRunBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := e.Swap(next, leaving); err != nil || e.Catalog() != next {
+		if err := e.Swap(next, leaving, nil); err != nil || e.Catalog() != next {
 			t.Fatalf("%v; want the catalog to be swapped once the runs are gone", err)
 		}
 		if rec := settle(t, e, trigger(t, e, "w", "4")); rec.State != runtime.Completed {
 			t.Errorf("the run is %s in %s", rec.State, rec.Status)
 		}
 	})
+}
+
+// TestASwapIsWrittenDownBeforeAnyRunGoesOn calls keep once when no run is left behind, holds what would begin meanwhile, and changes
+// nothing when it fails.
+func TestASwapIsWrittenDownBeforeAnyRunGoesOn(t *testing.T) {
+	for name, leaving := range map[string][]runtime.Queue{"with something to leave": {{Workflow: "w", Status: "waiting"}}, "with nothing": nil} {
+		t.Run(name, func(t *testing.T) {
+			old := runtimetest.Workflow("w", runtimetest.Callback{Status: "waiting", To: []string{"done"}, Func: runtimetest.To("done")})
+			e := start(t, onMemory(), old)
+			before, next := e.Catalog(), runtime.NewCatalog(chainOf(2, "s"))
+			full := errors.New("the disk is full")
+			if err := e.Swap(next, leaving, func() error { return full }); !errors.Is(err, full) || e.Catalog() != before {
+				t.Fatalf("%v; want the error of keep, and nothing changed", err)
+			}
+			kept, began := 0, make(chan error, 1)
+			keep := func() error {
+				if kept++; e.Catalog() != before {
+					t.Error("the catalog has taken over before it is written down")
+				}
+				if len(leaving) == 0 {
+					return nil
+				}
+				called := make(chan struct{})
+				go func() {
+					close(called)
+					_, err := e.Trigger(t.Context(), runtime.Trigger{Workflow: "w", ForeignID: "late"})
+					began <- err
+				}()
+				<-called
+				for range 1000 { // it has every chance to begin
+					goruntime.Gosched()
+				}
+				if len(began) > 0 {
+					t.Error("a run begins before the swap is written down")
+				}
+				return nil
+			}
+			if err := e.Swap(next, leaving, keep); err != nil || kept != 1 || e.Catalog() != next {
+				t.Fatalf("%v, and keep was called %d times; want it swapped after one call", err, kept)
+			}
+			if len(leaving) == 0 {
+				return
+			}
+			if err := <-began; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }
 
 // TestAnOvertakenOutcomeIsAskedForAgain swaps while a step is running that leads to where the new definition has nothing.
@@ -63,7 +112,7 @@ func TestAnOvertakenOutcomeIsAskedForAgain(t *testing.T) {
 		e := start(t, onMemory(), old)
 		id := trigger(t, e, "w", "1")
 		<-entered
-		if err := e.Swap(runtime.NewCatalog(chainOf(2, "s")), []runtime.Queue{{Workflow: "w", Status: "extra"}}); err != nil {
+		if err := e.Swap(runtime.NewCatalog(chainOf(2, "s")), []runtime.Queue{{Workflow: "w", Status: "extra"}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		close(leave)

@@ -63,8 +63,8 @@ type told struct {
 	catalogs chan *runtime.Catalog // buffered; the newest that nobody has taken is replaced
 }
 
-func (e told) Swap(c *runtime.Catalog, leaving []runtime.Queue) error {
-	if err := e.Engine.Swap(c, leaving); err != nil {
+func (e told) Swap(c *runtime.Catalog, leaving []runtime.Queue, keep func() error) error {
+	if err := e.Engine.Swap(c, leaving, keep); err != nil {
 		return err
 	}
 	select {
