@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/runtime/runtimetest"
 )
 
 func TestARunFromTriggerToEnd(t *testing.T) {
