@@ -3,8 +3,10 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -297,7 +299,7 @@ func TestScheduleMovesWhileItsFilterIsAsked(t *testing.T) {
 		synctest.Wait()
 		proceed <- struct{}{}
 		elapse(2 * time.Hour)
-		if old, n := runsOf(t, e, ids[0]), runsOf(t, e, ids[1]); old != 0 || n < 2 || e.Err() != nil {
+		if old, n := runsOf(t, e, ids[0]), runsOf(t, e, ids[1]); old != 0 || n != 3 || e.Err() != nil {
 			t.Errorf("%d runs of the old foreign ID, %d of the new one, %v", old, n, e.Err())
 		}
 	})
@@ -370,6 +372,116 @@ func TestScheduleOutlivesItsModule(t *testing.T) {
 					t.Errorf("%d runs of the one that is paused, want 1", n)
 				}
 			})
+		})
+	}
+}
+
+// A slot that is kept triggers also when the plugin declares the schedule otherwise before it could: once, and as it is declared then.
+func TestKeptSlotOutlivesAChange(t *testing.T) {
+	ids := elsewhere(2)
+	before := runtime.ScheduleSpec{Name: "daily", Cron: "@daily", ForeignID: ids[0], Object: []byte("1")}
+	changes := map[string]func(s *runtime.ScheduleSpec){
+		"its object":         func(s *runtime.ScheduleSpec) { s.Object = []byte("2") },
+		"its catching up":    func(s *runtime.ScheduleSpec) { s.CatchUp = runtime.CatchUpAll },
+		"its shard":          func(s *runtime.ScheduleSpec) { s.ForeignID = ids[1] },
+		"nothing":            func(*runtime.ScheduleSpec) {},
+		"shard and object":   func(s *runtime.ScheduleSpec) { s.ForeignID, s.Object = ids[1], []byte("2") },
+		"start and catch-up": func(s *runtime.ScheduleSpec) { s.StartAt, s.CatchUp = "asked", runtime.CatchUpAll },
+	}
+	for name, change := range changes {
+		for _, pause := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, paused %v", name, pause), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					declared := func(s runtime.ScheduleSpec, kind runtime.OutcomeKind) *runtime.Workflow {
+						return reports(nil, runtimetest.Schedule{Spec: s, Filter: runtimetest.Answer(kind, "no answer")})
+					}
+					e := start(t, onMemory(), declared(before, runtime.OutcomeError))
+					elapse(24*time.Hour + time.Minute)
+					kept := only(t, e)
+					if !strings.HasPrefix(kept.LastResult, "failed, and will be tried again: no answer") {
+						t.Fatalf("%+v", kept)
+					}
+					if pause {
+						if _, err := e.PauseSchedule(t.Context(), "report", "daily"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					after := before
+					change(&after)
+					e.SetCatalog(runtime.NewCatalog(declared(after, runtime.OutcomeDone)))
+					elapse(10 * time.Minute)
+					if pause {
+						if s := only(t, e); !s.Paused || !s.Next.Equal(kept.Next) || runsOf(t, e, after.ForeignID) != 0 {
+							t.Errorf("while it is paused: %+v", s)
+						}
+						if _, err := e.ResumeSchedule(t.Context(), "report", "daily"); err != nil {
+							t.Fatal(err)
+						}
+						elapse(10 * time.Minute)
+					}
+					all, err := e.Runs(t.Context(), runtime.Query{Limit: 10})
+					if err != nil || len(all) != 1 || all[0].ForeignID != after.ForeignID || string(all[0].Object) != string(after.Object) {
+						t.Errorf("runs %+v, %v", all, err)
+					}
+					s := only(t, e)
+					if s.LastResult != "triggered" || !s.LastSlot.Equal(kept.Next) || !s.Next.Equal(kept.Next.Add(24*time.Hour)) || !s.Since.Equal(kept.Since) {
+						t.Errorf("%+v", s)
+					}
+					elapse(24 * time.Hour)
+					if n := runsOf(t, e, after.ForeignID); n != 2 {
+						t.Errorf("%d runs a day later", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A slot that is kept while the plugin gives the schedule other times is none of them, and the schedule says so.
+func TestKeptSlotOfOtherTimesIsSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, onMemory(), movable("@daily", "", runtimetest.Answer(runtime.OutcomeError, "no answer")))
+		elapse(24*time.Hour + time.Minute)
+		kept := only(t, e)
+		e.SetCatalog(runtime.NewCatalog(movable("@hourly", "", nil)))
+		elapse(10 * time.Minute)
+		s := only(t, e)
+		if s.LastResult != "skipped: the schedule has other times since" || !s.LastSlot.Equal(kept.Next) || !s.Next.Equal(kept.Next.Add(time.Hour)) {
+			t.Errorf("%+v", s)
+		}
+		elapse(time.Hour)
+		if n := runsOf(t, e, "moves"); n != 1 {
+			t.Errorf("%d runs in the first hour", n)
+		}
+	})
+}
+
+// A slot that waits for the end of a run waits no longer once the runs of its schedule have another foreign ID.
+func TestSlotWaitsForNoRunOfAnotherForeignID(t *testing.T) {
+	for _, id := range elsewhere(8) { // in the shard of the first, and in others
+		synctest.Test(t, func(t *testing.T) {
+			hold := make(chan struct{})
+			defer close(hold)
+			declared := func(foreignID string) *runtime.Workflow {
+				return reports(hold, runtimetest.Schedule{
+					Spec: runtime.ScheduleSpec{Name: "hourly", Cron: "@hourly", ForeignID: foreignID, CatchUp: runtime.CatchUpAll},
+				})
+			}
+			store := runtimetest.NewMemStore(4)
+			opt := runtime.Options{Store: store, StepTimeout: 100 * time.Hour}
+			e := start(t, opt, declared("first"))
+			elapse(time.Hour + time.Minute)
+			opt.Store = crash(t, e, store)
+			elapse(90 * time.Minute) // a slot is missed
+			e = start(t, opt, declared("first"))
+			elapse(10 * time.Minute)
+			if s := only(t, e); !strings.HasPrefix(s.LastResult, "waits: ") {
+				t.Fatalf("%+v", s)
+			}
+			e.SetCatalog(runtime.NewCatalog(declared(id)))
+			if n := runsOf(t, e, id); n != 1 {
+				t.Errorf("%d runs of %s", n, id)
+			}
 		})
 	}
 }

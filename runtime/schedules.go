@@ -368,17 +368,32 @@ func (e *Engine) replaceSchedule(workflow, name string, change func(old *Schedul
 	}
 }
 
-// putSchedule commits a schedule that is new, or changed. The task of the old slot, if it is another, finds that it is void.
+// putSchedule commits a schedule that is new, or changed. The task of the old slot, if it is another, finds that it is void; if it is
+// the same it stays, and with it how often it was tried.
 // REQUIRES: shard.mu of all shards
 func (e *Engine) putSchedule(old, next *Schedule) error {
 	s := e.home(next)
+	b := &Batch{PrevSchedule: old, NextSchedule: next}
 	if old != nil && e.home(old) != s {
 		if err := e.home(old).commit(&Batch{PrevSchedule: old}); err != nil {
 			return err
 		}
-		old = nil
+		e.home(old).lookAgain(next)
+		b.PrevSchedule = nil
 	}
-	return s.commit(&Batch{PrevSchedule: old, NextSchedule: next, AddTasks: appendSlot(nil, next)})
+	if b.PrevSchedule == nil || old.Paused || !old.Next.Equal(next.Next) {
+		b.AddTasks = appendSlot(nil, next)
+	}
+	s.lookAgain(next)
+	return s.commit(b)
+}
+
+// lookAgain has the task of a schedule's slot looked at, whatever it waits for.
+// REQUIRES: s.mu
+func (s *shard) lookAgain(sched *Schedule) {
+	t := Task{Kind: TaskSchedule, Workflow: sched.Workflow, Name: sched.Name}
+	delete(s.side.held, t.key())
+	s.side.arm(s.engine.now())
 }
 
 // home returns the shard that a schedule lives in.

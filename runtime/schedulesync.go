@@ -57,12 +57,25 @@ func (e *Engine) syncSchedule(spec ScheduleSpec) error {
 	_, err = e.changeSchedule(e.ctx, spec.Workflow, spec.Name, func(old *Schedule) (*Schedule, error) {
 		next := e.newSchedule(spec, true)
 		if old != nil {
-			next.Paused = old.Paused
-			next.LastSlot, next.LastRun, next.LastResult, next.LastAt = old.LastSlot, old.LastRun, old.LastResult, old.LastAt
+			next.inherit(old)
 		}
 		return next, nil
 	})
 	return err
+}
+
+// inherit takes over from the schedule before what the new one leaves as it was: its pause, its past and, with the same expression
+// and zone, its next slot, also one that is kept. Of another expression that slot is none.
+func (s *Schedule) inherit(old *Schedule) {
+	now := s.Since
+	s.Paused = old.Paused
+	s.LastSlot, s.LastRun, s.LastResult, s.LastAt = old.LastSlot, old.LastRun, old.LastResult, old.LastAt
+	switch {
+	case s.Cron == old.Cron && s.Zone == old.Zone:
+		s.Next, s.Since = old.Next, old.Since
+	case !old.Next.IsZero() && !old.Next.After(now):
+		s.LastSlot, s.LastResult, s.LastAt = old.Next, "skipped: the schedule has other times since", now
+	}
 }
 
 // same reports whether a schedule is as a plugin declares it.
