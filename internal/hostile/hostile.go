@@ -3,7 +3,9 @@
 package hostile
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/wfrt/wfrt/internal/asm"
 )
@@ -121,6 +123,14 @@ func Gallery() []Guest {
 		asm.I32(fieldManifest), asm.I32(0), asm.I32(100<<20), asm.Call(fieldWrite),
 	)}
 	refused("manifest", "has a manifest of 100 MiB", "manifest: 104857600 bytes are more than the limit of 1048576", long.bytes(""))
+	const locals, loops = 400, 100
+	nested := asm.Function{Parameters: strings.Repeat("i", locals), Code: bytes.Repeat(asm.Loop, loops)}
+	for l := range locals {
+		nested.Code = code(nested.Code, asm.Get(l), asm.Drop)
+	}
+	nested.Code = code(nested.Code, bytes.Repeat(code(asm.I32(0), asm.BrIf(0), asm.End), loops))
+	slow := module{invoke: skip, more: []asm.Function{nested}}
+	refused("compiler", "takes the compiler a quarter of a minute for two kilobytes", "would take too long to compile", slow.bytes(manifestOf("compiler")))
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same every time
 	noise := make([]byte, 1<<16)
 	for n := range noise {

@@ -16,13 +16,15 @@ type function struct {
 	body     []byte // its instructions, without charges
 	frames   []frame
 	segments []segment
-	whole    []byte // what becomes of it
+	effort
+	whole []byte // what becomes of it
 }
 
 // codeContent rewrites the code of all functions.
 func (m *module) codeContent(r *reader) []byte {
 	f := &function{module: m}
 	size := len(r.rest)
+	most := m.maxEffortTotal + effortPerByte*int64(size)
 	n := r.count()
 	out := appendU32(make([]byte, 0, size+size/4), n)
 	for ; n > 0 && r.err == nil; n-- {
@@ -37,6 +39,12 @@ func (m *module) codeContent(r *reader) []byte {
 			r.fail(fmt.Errorf("its function %d %v", index, f.err)) //nolint:errorlint // a whole sentence
 			break
 		}
+		m.mostEffort = max(m.mostEffort, f.total())
+		if m.effortTotal += f.total(); m.effortTotal > most {
+			r.fail(fmt.Errorf("its functions together would take too long to compile: up to function %d their effort is %d, and the limit is %d",
+				index, m.effortTotal, most))
+			break
+		}
 		out = append(appendU32(out, len(code)), code...)
 	}
 	return out
@@ -45,9 +53,9 @@ func (m *module) codeContent(r *reader) []byte {
 // rewrite returns the new code of a function. It holds until the next call.
 func (f *function) rewrite(t *functionType) []byte {
 	f.declared, f.body, f.frames, f.segments, f.whole = f.declared[:0], f.body[:0], f.frames[:0], f.segments[:0], f.whole[:0]
-	f.lengths, f.calls = false, false
+	f.lengths, f.calls, f.effort = false, false, effort{}
 	f.readLocals(len(t.parameters))
-	f.enter()
+	f.enter(shapeOf(t))
 	for len(f.frames) > 0 && f.err == nil {
 		f.instruction()
 	}
@@ -101,19 +109,22 @@ func (f *function) instruction() {
 	if op > opElse && op != opEnd || op == opUnreachable || op == opIf {
 		f.pay()
 	}
+	f.move(growthOf(op))
 	f.body = append(f.body, op)
 	switch operandsOf(op) {
 	case nothing:
 		f.simple(op)
 	case blockType:
-		f.body = f.appendBlockType(f.body)
-		f.push(op, 1)
+		t := f.blockType()
+		f.body = appendSigned(f.body, t)
+		f.push(op, 1, f.shapeOf(t))
 	case label:
 		f.jump(f.index(len(f.frames), "label"))
 		if op == opBr {
 			f.top().dead = true
 		} else {
 			f.begin(false, noCheck)
+			f.pass(1)
 		}
 	case labels:
 		n := f.count()
@@ -124,11 +135,19 @@ func (f *function) instruction() {
 		f.top().dead = true
 	case functionIndex:
 		callee := f.index(len(f.functions), "function")
-		f.calls = f.calls || op == opCall && int(callee) >= f.imports
+		if op == opCall && f.err == nil {
+			f.calls = f.calls || int(callee) >= f.imports
+			f.call(&f.types[f.functions[callee]])
+		}
 		f.body = appendU32(f.body, f.renumber(callee))
 	case typeAndTable:
 		f.calls = true
-		f.body = appendU32(f.body, f.index(len(f.types), "type"))
+		t := f.index(len(f.types), "type")
+		if f.err == nil {
+			f.move(-1)
+			f.call(&f.types[t])
+		}
+		f.body = appendU32(f.body, t)
 		f.body = appendU32(f.body, f.index(f.tables, "table"))
 	case valueTypes:
 		n := f.count()
@@ -136,8 +155,10 @@ func (f *function) instruction() {
 			f.body = append(f.body, f.valueType())
 		}
 	case local:
+		f.search()
 		f.body = appendU32(f.body, f.index(f.locals, "local"))
 	case global:
+		f.search()
 		f.body = appendU32(f.body, f.index(f.globals, "global"))
 	case table:
 		f.body = appendU32(f.body, f.index(f.tables, "table"))
@@ -187,19 +208,16 @@ func (f *function) jump(label uint32) {
 	}
 }
 
-func (f *function) appendBlockType(b []byte) []byte {
-	return appendSigned(b, f.blockType())
-}
-
 // loop begins a loop. One without parameters gets another around it, so that it need not call when fuel is below zero: see
 // appendLoop.
 func (f *function) loop() {
-	if t := f.blockType(); t < 0 {
+	t := f.blockType()
+	if t < 0 {
 		f.body = f.appendLoop(f.body, byte(t&0x7f))
-		f.push(opLoop, 4)
+		f.push(opLoop, 4, f.shapeOf(t))
 	} else {
 		f.body = appendSigned(append(f.body, opLoop), t)
-		f.push(opLoop, 1)
+		f.push(opLoop, 1, f.shapeOf(t))
 	}
 }
 
@@ -222,6 +240,7 @@ func (f *function) appendMemoryArgument() {
 	if align >= 64 {
 		f.fail(unsupported("names a memory", "multiple memories"))
 	}
+	f.access()
 	f.body = appendU32(appendU32(f.body, align), f.u32())
 }
 
@@ -248,6 +267,7 @@ func (f *function) unsupported(op opcode, sub uint32) {
 func (f *function) vector() {
 	f.pay()
 	op := f.u32()
+	f.move(growthOfVector(op))
 	f.body = appendU32(append(f.body, opVector), op)
 	switch vectorOperandsOf(op) {
 	case nothing:
@@ -269,6 +289,10 @@ func (f *function) vector() {
 func (f *function) misc() {
 	f.pay()
 	op := f.u32()
+	f.move(growthOfMisc(op))
+	if op >= miscMemoryInit {
+		f.pass(bulkBlocks)
+	}
 	var first, second uint32
 	switch op {
 	case miscMemoryInit:

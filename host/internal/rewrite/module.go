@@ -27,6 +27,9 @@ type module struct {
 	data      int // −1: there is no data count section
 	bodies    int // functions that code was found of
 
+	mostEffort  int64 // to compile one of its functions
+	effortTotal int64 // to compile all
+
 	restorable   []Global
 	originals    []int // the indices of the restorable globals
 	unrestorable string

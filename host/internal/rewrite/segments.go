@@ -6,12 +6,17 @@ type granularity struct {
 	slack int64
 	// longest is the greatest cost of code without a check, so that straight code of any length comes to one.
 	longest int64
+	// maxEffort bounds the effort of one function, and maxEffortTotal that of all, with effortPerByte more for each byte of the code,
+	// which takes its time anyway.
+	maxEffort, maxEffortTotal int64
 }
 
 // small is the greatest cost of a function that is entered without a check, so that calls in a row come to one.
 const small = 100
 
-func usual() granularity { return granularity{slack: 32, longest: 10_000} }
+func usual() granularity {
+	return granularity{slack: 32, longest: 10_000, maxEffort: 1 << 30, maxEffortTotal: 1 << 31}
+}
 
 // segment is a part of the code whose cost is charged where it begins.
 type segment struct {
@@ -42,6 +47,19 @@ type frame struct {
 	targeted bool   // a branch leads to its label, or the first arm of an if to its end
 	level    int    // how many labels there are in the rewritten code, with its own
 	escape   int    // the outermost frame that a branch out of it leads to; its own number or more: there is none
+	shape
+	height int   // of the stack beneath its parameters
+	origin point // where it was entered
+	joins  point // where control comes to its label from
+	edges  int   // from how many places
+}
+
+// arity returns how many values a branch to the label takes along.
+func (t *frame) arity() int {
+	if t.op == opLoop {
+		return t.parameters
+	}
+	return t.results
 }
 
 const noSegment = -1
@@ -49,17 +67,23 @@ const noSegment = -1
 func (f *function) top() *frame { return &f.frames[len(f.frames)-1] }
 
 // enter begins the body.
-func (f *function) enter() {
-	f.frames = append(f.frames, frame{op: opBlock, segment: noSegment, entered: noSegment})
+func (f *function) enter(s shape) {
+	f.frames = append(f.frames, frame{op: opBlock, segment: noSegment, entered: noSegment, shape: s})
 	f.begin(false, noCheck)
+	f.pass(entryBlocks)
 }
 
 // push begins a construct within the one at hand, which has a number of labels in the rewritten code.
-func (f *function) push(op opcode, labels int) {
+func (f *function) push(op opcode, labels int, s shape) {
+	if op == opIf {
+		f.move(-1)
+	}
 	t := f.top()
 	f.frames = append(f.frames, frame{
 		op: op, segment: t.segment, entered: t.segment, dead: t.dead, unborn: t.dead, level: t.level + labels, escape: len(f.frames),
+		shape: s, height: max(t.height, f.height-s.parameters),
 	})
+	f.arrive()
 	switch {
 	case op == opLoop && labels > 1:
 		f.begin(true, exitCheck)
@@ -88,6 +112,7 @@ func (f *function) pay() {
 	}
 	if f.segments[t.segment].cost >= f.longest {
 		f.begin(false, callCheck)
+		f.pass(checkBlocks)
 	}
 	f.segments[t.segment].cost++
 }
@@ -101,12 +126,14 @@ func (f *function) branch(label uint32) {
 	target := len(f.frames) - 1 - int(label)
 	f.frames[target].targeted = true
 	t.escape = min(t.escape, target)
+	f.lead(&f.frames[target])
 }
 
 // otherwise begins the second arm of an if.
 func (f *function) otherwise() {
 	t := f.top()
 	f.settle(t)
+	f.turn(t)
 	t.op, t.segment = opElse, t.entered
 	t.targeted = t.targeted || !t.dead
 	t.dead = t.unborn
@@ -117,6 +144,7 @@ func (f *function) otherwise() {
 func (f *function) pop() {
 	ended := *f.top()
 	f.settle(&ended)
+	f.depart(&ended)
 	f.frames = f.frames[:len(f.frames)-1]
 	if len(f.frames) == 0 {
 		return
