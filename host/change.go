@@ -269,6 +269,9 @@ func (h *Host) keepIfNeeded(l *ledger, def definition, before, next *runtime.Wor
 // modules are among those that may be loaded. An error, which is a *runtime.LeftError when runs are in leaving, means that nothing
 // has changed. REQUIRES: h.change.
 func (h *Host) install(next *ledger, leaving []runtime.Queue, added ...*module) error {
+	if h.isClosed() { // since the change began: nobody waits for it any more
+		return errClosed
+	}
 	next.prune()
 	h.mu.Lock()
 	before := h.ledger

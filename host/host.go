@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +52,7 @@ type Host struct {
 	modules    map[partOf]*module // that the ledger calls for and that could be made ready
 	ledger     *ledger            // replaced, never changed
 	made       definitions        // what the catalog was made of
+	building   map[string]int     // files that modules are being made of, each as often
 	waiting    map[string]error   // workflow → what it lacks
 	distrusted map[partOf]error   // modules in use that would not be trusted now, and why
 	retuned    bool               // the next Load makes a new catalog in any case
@@ -83,7 +86,7 @@ func New(options Options) (*Host, error) {
 		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
 		rewrite: rewrite.Rewrite, engine: func(c wazero.RuntimeConfig) wazero.RuntimeConfig { return c }, freeze: freeze,
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, archive: &archive{dir: options.ArchiveDir},
-		failing: make(chan string, 1), plugins: make(map[string]*plugin), modules: make(map[partOf]*module), ledger: newLedger(),
+		failing: make(chan string, 1), plugins: make(map[string]*plugin), building: make(map[string]int), modules: make(map[partOf]*module), ledger: newLedger(),
 	}
 	h.catalog.Store(runtime.NewCatalog())
 	h.tuned.Store(&h.options)
@@ -129,7 +132,8 @@ func (h *Host) Load(ctx context.Context) error {
 }
 
 // Close refuses new invocations, waits until those under way have ended, and frees everything. When ctx ends first, it
-// returns the cause, and what is left is freed as its invocations end.
+// returns the cause and what is left: that is freed as its invocations end, or as the module is made that a change under way waits
+// for.
 func (h *Host) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
@@ -147,8 +151,13 @@ func (h *Host) Close(ctx context.Context) error {
 	case <-free:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("host: close: invocations are still under way: %w", context.Cause(ctx))
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.building) > 0 {
+		return fmt.Errorf("host: close: the server still compiles %s: %w", strings.Join(slices.Sorted(maps.Keys(h.building)), ", "), context.Cause(ctx))
+	}
+	return fmt.Errorf("host: close: invocations are still under way: %w", context.Cause(ctx))
 }
 
 func (h *Host) retireAll() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wfrt/wfrt/host/internal/rewrite"
 	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
@@ -304,5 +305,33 @@ func TestCheck(t *testing.T) {
 	_, err = r.Check(context.Background(), filepath.Join(r.dir, "bad.wasm"))
 	if err == nil || !strings.Contains(err.Error(), "check bad.wasm: it is empty") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestCloseDoesNotWaitForACompilation closes a host while a module is being made, which nothing can stop: it says of which file, and
+// what is made then serves no more.
+func TestCloseDoesNotWaitForACompilation(t *testing.T) {
+	r := newRig(t)
+	r.put("door.wasm", doorGuest().bytes())
+	begun, goOn, rewritten := make(chan struct{}), make(chan struct{}), r.rewrite
+	r.rewrite = func(raw []byte, l rewrite.Limits) (*rewrite.Module, error) {
+		close(begun)
+		<-goOn
+		return rewritten(raw, l)
+	}
+	loaded := make(chan error)
+	go func() { loaded <- r.Load(context.Background()) }()
+	<-begun
+	late, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("it is late"))
+	if err := r.Close(late); err == nil || err.Error() != "host: close: the server still compiles door.wasm: it is late" {
+		t.Errorf("Close returned %v", err)
+	}
+	close(goOn)
+	if err := <-loaded; !errors.Is(err, errClosed) {
+		t.Errorf("Load returned %v; want that the host is closed", err)
+	}
+	if w := r.Catalog().Workflow("door"); w != nil {
+		t.Error("the module serves")
 	}
 }

@@ -74,6 +74,8 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	}
 	m.limits.Store(&own.Limits)
 	h.folders.enter(m.digest)
+	h.beingBuilt(src.file, 1)
+	defer h.beingBuilt(src.file, -1)
 	defer func() {
 		if err != nil {
 			m.free(ctx)
@@ -127,6 +129,15 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	}
 	h.memory.enter(m.pool)
 	return m, nil
+}
+
+// beingBuilt notes that a module is being made of a file, by 1, or no longer, by −1.
+func (h *Host) beingBuilt(file string, by int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.building[file] += by; h.building[file] == 0 {
+		delete(h.building, file)
+	}
 }
 
 // retire refuses further invocations and lets those under way end. Who retires a module calls freeWhenDrained afterwards.

@@ -181,7 +181,7 @@ type Server struct {
 	Insecure        bool          `mapstructure:"insecure"`                          // allow a non-loopback address without a token
 	Listen          string        `mapstructure:"listen"`                            // host:port; port 0 takes a free one
 	MaxBody         Size          `mapstructure:"max_body" reload:"at once"`         // of a request
-	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout" reload:"at once"` // for requests, and then for invocations
+	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout" reload:"at once"` // for all that is under way
 	Token           string        `mapstructure:"token" reload:"at once"`            // clients must send it; empty: none is needed
 }
 

@@ -107,29 +107,43 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return err
 	}
 
-	defer func() { err = errors.Join(err, stopAll(ctx, reloads.running.Load(), engine, plugins)) }()
-	if err := plugins.Load(ctx); err != nil {
-		return err
+	late, cancel := lateAfter(ctx, func() time.Duration { return reloads.running.Load().Server.ShutdownTimeout })
+	defer cancel()
+	defer func() {
+		stop(nil)
+		err = errors.Join(err, stopAll(late, engine, plugins))
+	}()
+	beside := newBeside()
+	defer func() {
+		stop(nil)
+		err = errors.Join(err, beside.wait(late))
+	}()
+	loaded := make(chan error, 1)
+	beside.start("the first look at the plugins", func() { loaded <- plugins.Load(ctx) })
+	select {
+	case err := <-loaded:
+		if err != nil {
+			return err
+		}
+	case <-late.Done():
+		return nil // beside says what is left
 	}
 	warnOfUnserved(opt.Logger, cfg, engine.Catalog())
 	if err := engine.Start(ctx); err != nil {
 		return err
 	}
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer stop(nil)
-	beside.Go(func() {
+	beside.start("the wait for the store", func() {
 		select {
 		case <-engine.Failed():
 			stop(engine.Err())
 		case <-ctx.Done():
 		}
 	})
-	beside.Go(func() { kafka.check(ctx) })
-	beside.Go(func() { reloads.follow(ctx) })
-	beside.Go(func() { plugins.Tend(ctx) })
+	beside.start("the first words with Kafka", func() { kafka.check(ctx) })
+	beside.start("a reload", func() { reloads.follow(ctx) })
+	beside.start("the care for canaries", func() { plugins.Tend(ctx) })
 	if cfg.Plugins.Watch {
-		beside.Go(func() {
+		beside.start("a look at the plugins", func() {
 			if err := plugins.Watch(ctx); err != nil {
 				opt.Logger.Error("plugins are not watched any more: restart the server to take new ones", "error", err)
 			}
@@ -225,13 +239,11 @@ func openStore(opt Options, metrics *telemetry.Metrics) (*pebblestore.Store, err
 	return store, nil
 }
 
-// stopAll ends what Run has begun, in reverse. ctx may have ended.
-func stopAll(ctx context.Context, cfg *config.Config, engine *runtime.Engine, plugins *host.Host) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Server.ShutdownTimeout)
-	defer cancel()
-	err := engine.Stop(ctx)
+// stopAll ends what Run has begun, in reverse, before late ends.
+func stopAll(late context.Context, engine *runtime.Engine, plugins *host.Host) error {
+	err := engine.Stop(late)
 	if errors.Is(err, engine.Err()) && engine.Err() != nil {
 		err = nil // Run reports it
 	}
-	return errors.Join(err, plugins.Close(ctx))
+	return errors.Join(err, plugins.Close(late))
 }
