@@ -98,7 +98,8 @@ test-kafka: kafka-libs ## Run the tests against Apache Kafka, which they start, 
 	$(GO) test -tags kafka -p 1 -count 1 -timeout 30m -run 'ApacheKafka|Broker' ./internal/kafkatest ./kafkastreamer ./cmd/wfrt
 
 .PHONY: bench-kafka
-bench-kafka: kafka-libs ## Publish to Apache Kafka, beside a bare producer of the same records (BENCHTIME=1s)
+bench-kafka: kafka-libs ## Relay to a sink that takes all, and publish to Apache Kafka beside a bare producer of the same records (BENCHTIME=1s)
+	$(GO) test -run '^$$' -bench '^BenchmarkRelay$$' -benchtime 1x ./bench
 	$(GO) test -tags kafka -run '^$$' -bench ApacheKafka -benchtime '$(BENCHTIME)' ./kafkastreamer
 
 .PHONY: test-browser
