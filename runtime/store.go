@@ -219,8 +219,8 @@ type TaskReader interface {
 
 // EventLog is the outbox and the event log in one: the events of each shard in the order they were applied.
 //
-// Events appends to dst the events of the shard after an LSN, at most limit, and returns it. It returns events that are
-// applied and perhaps not yet durable. It may return fewer, though at least one, when they are large; it MUST NOT part those of
+// Events appends to dst the events of the shard after an LSN, at most limit, and returns it: where those were trimmed, it begins with the
+// first that is kept. It returns events that are applied and perhaps not yet durable. It may return fewer, though at least one, when they are large; it MUST NOT part those of
 // one batch, also when that makes more than limit.
 //
 // CountEvents returns how many events there are after an LSN and up to another.

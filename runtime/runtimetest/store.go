@@ -15,16 +15,14 @@ import (
 // StoreShards is the number of shards of the stores that TestStore asks for.
 const StoreShards = 4
 
-// TestStore is the conformance suite of runtime.Store.
+// TestStore is the conformance suite of runtime.Store. Its event log is held to the suite of a streamer as well, but for what is about the
+// calls of Publish themselves.
 //
 // open makes a new, empty store with StoreShards shards and returns how to open it: the first call opens it for the first
 // time, every later one after the suite has closed the store before. The suite closes what it opens.
 func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Store)) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
-	cases := []struct {
-		name string
-		test func(*storeTest)
-	}{
+	cases := []storeCase{
 		{"a new store holds nothing", testEmpty},
 		{"a record comes back as it was written", testRecord},
 		{"what a caller gets is its own", testOwnership},
@@ -63,6 +61,12 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 		{"active and pinned runs are counted", testCounts},
 		{"everything is there after a restart", testReopen},
 		{"shards are written side by side", testConcurrent},
+		{"readers of the event log miss nothing", testLogReaders},
+	}
+	for _, c := range streamerCases() {
+		if !c.calls {
+			cases = append(cases, storeCase{"event log: " + c.name, streamsLog(c.run)})
+		}
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,6 +77,11 @@ func TestStore(t *testing.T, open func(t *testing.T) (reopen func() runtime.Stor
 			c.test(s)
 		})
 	}
+}
+
+type storeCase struct {
+	name string
+	test func(*storeTest)
 }
 
 // storeTest drives one store as an engine would: it knows each shard's epoch, and checks every error.
