@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,9 +60,34 @@ func erratic(destinations ...string) runtimetest.Func {
 	}
 }
 
-// modelGraph is the workflow of the model: two statuses with steps, one that waits for a callback or a timeout, one that does
-// both, and an end.
-func modelGraph() *runtime.Workflow {
+// asking has a handler ask for a run of the workflow echo too, under a foreign ID that says which version of which run asks.
+func asking(f runtimetest.Func) runtimetest.Func {
+	return func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+		out.Intents = append(out.Intents, runtime.Intent{
+			Workflow: "echo", ForeignID: fmt.Sprintf("%s/%d", in.Record.RunID, in.Record.Version+1),
+		})
+		return f(ctx, in, out)
+	}
+}
+
+// shaky says when a timeout is due, in some seconds, unless it fails.
+func shaky(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+	switch chance(in, 8) {
+	case 0:
+		return errors.New("no answer")
+	case 1:
+		out.Kind, out.Reason = runtime.OutcomePermanent, "never"
+		return nil
+	default:
+		return runtimetest.Due(func(in *runtime.Invocation) time.Time {
+			return in.Now.Add(time.Duration(chance(in, 20)) * time.Second)
+		})(ctx, in, out)
+	}
+}
+
+// modelGraphs returns two definitions of the workflow of the model: two statuses with steps, one that waits for a callback or a
+// timeout, one that does both, and an end. They differ in their timeouts: which there are, and how their times come about.
+func modelGraphs(retention time.Duration) [2]*runtime.Workflow {
 	hook := func(_ context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
 		if out.Kind = runtime.OutcomeDone; chance(in, 3) == 0 {
 			out.Kind, out.Reason = runtime.OutcomeError, "no answer"
@@ -69,19 +95,33 @@ func modelGraph() *runtime.Workflow {
 		return nil
 	}
 	retry := runtime.Retry{Attempts: 3, Initial: time.Second}
-	return runtimetest.Workflow("model",
+	parts := []runtimetest.Part{
 		runtimetest.Step{Status: "a", To: []string{"a", "b", "c"}, Func: erratic("b", "c", "b", "a"), Retry: retry},
 		runtimetest.Callback{Status: "b", To: []string{"b", "c", "d"}, Func: erratic("c", "d", "b"), Retry: retry},
-		runtimetest.Timeout{Status: "b", Name: "short", To: []string{"c"}, After: 5 * time.Second, Func: erratic("c"), Retry: retry},
-		runtimetest.Timeout{Status: "b", Name: "computed", To: []string{"d"}, Func: erratic("d"), Retry: retry, Timer: runtimetest.Due(
-			func(in *runtime.Invocation) time.Time { return in.Now.Add(time.Duration(chance(in, 20)) * time.Second) })},
-		runtimetest.Step{Status: "c", To: []string{"a", "d", "end"}, Func: erratic("d", "end", "a"), Retry: retry},
-		runtimetest.Timeout{Status: "c", Name: "long", To: []string{"end"}, After: time.Hour, Func: erratic("end"), Retry: retry},
+		runtimetest.Step{Status: "c", To: []string{"a", "d", "end"}, Func: asking(erratic("d", "end", "a")), Retry: retry},
 		runtimetest.Step{Status: "d", To: []string{"end", "b"}, Func: erratic("end", "b", "end"), Retry: retry},
 		runtimetest.Callback{Status: "d", To: []string{"end"}, Func: erratic("end"), Retry: retry},
 		runtimetest.Hook{On: runtime.HookComplete, Func: hook},
 		runtimetest.Hook{On: runtime.HookPause, Func: hook},
-	)
+		runtimetest.Erase{Func: hook, Retry: retry},
+		runtimetest.Retention(retention),
+	}
+	timeout := func(status, name, to string, after time.Duration, timer runtimetest.Func) runtimetest.Part {
+		return runtimetest.Timeout{Status: status, Name: name, To: []string{to}, After: after, Timer: timer, Func: erratic(to), Retry: retry}
+	}
+	return [2]*runtime.Workflow{
+		runtimetest.Workflow("model", append(slices.Clip(parts),
+			timeout("b", "short", "c", 5*time.Second, nil), timeout("b", "computed", "d", 0, shaky), timeout("c", "long", "end", time.Hour, nil),
+		)...),
+		runtimetest.Workflow("model", append(slices.Clip(parts),
+			timeout("b", "short", "c", 0, shaky), timeout("b", "computed", "d", 9*time.Second, nil), timeout("d", "extra", "end", 0, shaky),
+		)...),
+	}
+}
+
+// echo is a workflow whose runs are over as soon as they begin.
+func echo() *runtime.Workflow {
+	return runtimetest.Workflow("echo", runtimetest.Step{Status: "heard", To: []string{"done"}, Func: runtimetest.To("done")})
 }
 
 // model is an engine under random operations, and what it has acknowledged.
@@ -89,24 +129,29 @@ type model struct {
 	t        *testing.T
 	rt       *rapid.T
 	store    *runtimetest.MemStore
-	graph    *runtime.Workflow
+	graphs   [2]*runtime.Workflow
+	serving  int // which of them
 	engine   *runtime.Engine
+	keyed    map[[2]string]runtime.RunID                   // by foreign ID and idempotency key: what a trigger acknowledged
 	runs     map[runtime.RunID]string                      // acknowledged, with their foreign IDs
 	latest   map[string]runtime.RunID                      // by foreign ID
 	versions map[runtime.RunID]map[uint64]runtime.RunState // acknowledged changes of state
 	calls    map[runtime.CallbackID]bool                   // acknowledged callbacks
 	keys     int
+	asked    map[string]bool // while it is checked: the runs that were to be asked for, by foreign ID,
+	echoes   map[string]int  // and those that there are
 }
 
-// TestModel makes random operations, crashes among them, and then holds the store to what was acknowledged and to what the graph
+// TestModel makes random operations, swaps, restarts and crashes among them, and then holds the store to what was acknowledged and to what the graph
 // and the table of states allow: nothing is lost, doubled or illegal.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &model{
-				t: t, rt: rt, store: runtimetest.NewMemStore(rapid.IntRange(1, 3).Draw(rt, "shards")), graph: modelGraph(),
+				t: t, rt: rt, store: runtimetest.NewMemStore(rapid.IntRange(1, 3).Draw(rt, "shards")),
+				graphs: modelGraphs(rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(rt, "retention")), keyed: map[[2]string]runtime.RunID{},
 				runs: map[runtime.RunID]string{}, latest: map[string]runtime.RunID{},
-				versions: map[runtime.RunID]map[uint64]runtime.RunState{}, calls: map[runtime.CallbackID]bool{},
+				asked: map[string]bool{}, versions: map[runtime.RunID]map[uint64]runtime.RunState{}, calls: map[runtime.CallbackID]bool{},
 			}
 			m.start()
 			operations := modelOperations
@@ -130,7 +175,24 @@ func (m *model) start() {
 		Store: m.store, AutoResume: 20 * time.Second, MaxVersions: 300,
 		Window:  rapid.IntRange(1, 5).Draw(m.rt, "window"),
 		Workers: rapid.IntRange(1, 4).Draw(m.rt, "workers"),
-	}, m.graph)
+	}, m.graphs[m.serving], echo())
+}
+
+// swap has the other definition serve.
+func (m *model) swap() {
+	m.serving = 1 - m.serving
+	m.engine.SetCatalog(runtime.NewCatalog(m.graphs[m.serving], echo()))
+}
+
+// restart stops the engine in peace, and starts it again.
+func (m *model) restart() {
+	m.store.Release()
+	stop(m.t, m.engine)
+	if err := m.store.Close(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.store = m.store.Reopen()
+	m.start()
 }
 
 // step makes one operation.
@@ -140,7 +202,7 @@ func (m *model) step() {
 	foreignID := rapid.SampledFrom([]string{"1", "2", "3", "4", "5", "6"}).Draw(m.rt, "foreign ID")
 	id := m.latest[foreignID]
 	note := runtime.Note{By: "model", Reason: "drawn"}
-	switch op := rapid.IntRange(0, 31).Draw(m.rt, "operation"); {
+	switch op := rapid.IntRange(0, 34).Draw(m.rt, "operation"); {
 	case op < 9:
 		m.trigger(ctx, foreignID)
 	case op < 14:
@@ -167,6 +229,10 @@ func (m *model) step() {
 		m.store.Release()
 	case op < 31:
 		synctest.Wait()
+	case op < 33:
+		m.swap()
+	case op < 34:
+		m.restart()
 	default:
 		m.store = crash(m.t, m.engine, m.store)
 		m.start()
@@ -174,10 +240,23 @@ func (m *model) step() {
 }
 
 func (m *model) trigger(ctx context.Context, foreignID string) {
-	done, err := m.engine.Trigger(ctx, runtime.Trigger{Workflow: "model", ForeignID: foreignID})
+	key := rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(m.rt, "trigger key")
+	done, err := m.engine.Trigger(ctx, runtime.Trigger{Workflow: "model", ForeignID: foreignID, IdempotencyKey: key})
+	first, known := m.keyed[[2]string{foreignID, key}]
+	known = known && key != ""
 	var busy *runtime.InProgressError
+	var removed *runtime.RemovedError
 	switch {
+	case errors.As(err, &removed):
+		if known && removed.RunID != first {
+			m.t.Errorf("key %s of foreign ID %s began run %s, and is said to have begun %s", key, foreignID, first, removed.RunID)
+		}
+	case err == nil && known && (done.Record.RunID != first || !done.Repeated):
+		m.t.Errorf("key %s of foreign ID %s began run %s, and now %s (repeated: %v)", key, foreignID, first, done.Record.RunID, done.Repeated)
+	case err == nil && done.Repeated:
+		m.runs[done.Record.RunID], m.keyed[[2]string{foreignID, key}] = foreignID, done.Record.RunID
 	case err == nil:
+		m.keyed[[2]string{foreignID, key}] = done.Record.RunID
 		m.runs[done.Record.RunID] = foreignID
 		m.latest[foreignID] = done.Record.RunID
 	case errors.As(err, &busy):
@@ -235,8 +314,17 @@ func (m *model) check() {
 	events := m.events()
 	present := map[runtime.RunID]bool{}
 	active := map[string]runtime.RunID{}
+	m.echoes = map[string]int{}
+	for i := range all {
+		if all[i].Workflow == "echo" {
+			m.echoes[all[i].ForeignID]++
+		}
+	}
 	for i := range all {
 		rec := &all[i]
+		if rec.Workflow == "echo" {
+			continue
+		}
 		present[rec.RunID] = true
 		if rec.State.Active() {
 			if other, two := active[rec.ForeignID]; two {
@@ -247,22 +335,44 @@ func (m *model) check() {
 		m.checkRun(rec, events[rec.RunID])
 	}
 	for id := range m.runs {
-		if !present[id] {
+		if !present[id] && !m.over(events[id]) {
 			m.t.Errorf("run %s was acknowledged and is lost", id)
 		}
 	}
 	for id := range m.calls {
-		if !present[id.RunID] {
+		if !present[id.RunID] && !m.over(events[id.RunID]) {
 			m.t.Errorf("callback %s was acknowledged and its run is lost", id)
+		}
+	}
+	for foreignID, n := range m.echoes {
+		var version uint64
+		text, after, _ := strings.Cut(foreignID, "/")
+		id, err := runtime.ParseRunID(text)
+		if _, serr := fmt.Sscan(after, &version); errors.Join(err, serr) != nil || n != 1 || present[id] && !m.asked[foreignID] {
+			m.t.Errorf("%d runs were asked for by version %d of run %s, which did not ask (%v)", n, version, id, err)
 		}
 	}
 }
 
-func (m *model) events() map[runtime.RunID][]uint64 {
-	versions := map[runtime.RunID][]uint64{}
+// over reports whether events tell of all of a run's life, up to the erasing that was asked for: it may be removed then.
+func (m *model) over(events []runtime.Event) bool {
+	for i := range events {
+		if events[i].Version != uint64(i+1) {
+			return false
+		}
+	}
+	if m.graphs[0].Retention == 0 || len(events) == 0 {
+		return false
+	}
+	last := events[len(events)-1].State
+	return !last.Active() && last != runtime.RequestedDataDeleted
+}
+
+func (m *model) events() map[runtime.RunID][]runtime.Event {
+	versions := map[runtime.RunID][]runtime.Event{}
 	var c runtime.EventCursor
 	if err := m.engine.Events(m.t.Context(), &c, false, func(e *runtime.Event) error {
-		versions[e.RunID] = append(versions[e.RunID], e.Version)
+		versions[e.RunID] = append(versions[e.RunID], *e)
 		return nil
 	}); err != nil {
 		m.t.Fatal(err)
@@ -270,7 +380,7 @@ func (m *model) events() map[runtime.RunID][]uint64 {
 	return versions
 }
 
-func (m *model) checkRun(rec *runtime.Record, events []uint64) {
+func (m *model) checkRun(rec *runtime.Record, events []runtime.Event) {
 	lines, err := m.engine.History(m.t.Context(), rec.RunID, 0, 0, 100_000)
 	if err != nil {
 		m.t.Fatal(err)
@@ -291,14 +401,20 @@ func (m *model) checkRun(rec *runtime.Record, events []uint64) {
 			continue
 		}
 		m.checkVersion(rec, last, h)
+		if last != nil && last.Status == "c" && h.Cause == runtime.CauseStep && !h.Failed {
+			by := fmt.Sprintf("%s/%d", rec.RunID, h.Version)
+			if m.asked[by] = true; m.echoes[by] != 1 {
+				m.t.Errorf("run %s, version %d, asked for one run; there are %d", rec.RunID, h.Version, m.echoes[by])
+			}
+		}
 		last = h
 	}
 	if last == nil || last.Version != rec.Version || last.State != rec.State || last.Status != rec.Status {
 		m.t.Errorf("run %s is %s in %s, version %d; its history ends with %+v", rec.RunID, rec.State, rec.Status, rec.Version, last)
 	}
 	for n := uint64(1); n <= rec.Version; n++ {
-		if len(events) < int(n) || events[n-1] != n {
-			m.t.Errorf("run %s: events of versions %v, want 1 to %d", rec.RunID, events, rec.Version)
+		if len(events) < int(n) || events[n-1].Version != n {
+			m.t.Errorf("run %s: %d events, of which the one at %d is %+v; want versions 1 to %d", rec.RunID, len(events), n, events[min(n, uint64(len(events)))-1], rec.Version)
 			break
 		}
 	}
@@ -377,12 +493,14 @@ func (m *model) checkVersion(rec *runtime.Record, before, h *runtime.HistoryEntr
 
 // leads reports whether the handler that a line names may move a run so.
 func (m *model) leads(from, to string, h *runtime.HistoryEntry) bool {
-	status := m.graph.Statuses[from]
-	handlers := map[runtime.CauseKind][]*runtime.Handler{
-		runtime.CauseCallback: status.Callbacks, runtime.CauseTimeout: status.Timeouts,
-	}
-	if status.Step != nil {
-		handlers[runtime.CauseStep] = []*runtime.Handler{status.Step}
+	handlers := map[runtime.CauseKind][]*runtime.Handler{}
+	for _, w := range m.graphs {
+		status := w.Statuses[from]
+		handlers[runtime.CauseCallback] = append(handlers[runtime.CauseCallback], status.Callbacks...)
+		handlers[runtime.CauseTimeout] = append(handlers[runtime.CauseTimeout], status.Timeouts...)
+		if status.Step != nil {
+			handlers[runtime.CauseStep] = append(handlers[runtime.CauseStep], status.Step)
+		}
 	}
 	return slices.ContainsFunc(handlers[h.Cause], func(k *runtime.Handler) bool {
 		return k.Name == h.Handler && slices.Contains(k.To, to)
