@@ -227,11 +227,14 @@ func (h *Host) now() time.Time { return h.options.Clock.Now().UTC().Round(0) }
 func (m *module) version(a activation) *version {
 	v := &version{
 		Digest: m.digest, Size: m.size, Version: m.manifest.Version, SDK: m.manifest.SDK, DeployedAt: a.At, How: a.How, By: a.By,
-		Workflows: make(map[string]int),
+		Workflows: make(map[string]int), Reads: make(map[string][]int),
 	}
 	for i := range m.manifest.Workflows {
 		w := &m.manifest.Workflows[i]
 		v.Workflows[w.Name] = w.ObjectVersion
+		if len(w.Reads) > 0 {
+			v.Reads[w.Name] = w.Reads
+		}
 	}
 	return v
 }
@@ -245,6 +248,7 @@ func (h *Host) keepOlder(next *ledger, result *admission) {
 		next.drop(w.Name, w.Digest)
 		h.keepMissing(next, w)
 	}
+	next.free()
 	served := h.Catalog()
 	for workflow, def := range h.made.newest {
 		if w := after[workflow]; w == nil || w.Digest != def.Digest {
@@ -261,6 +265,7 @@ func (h *Host) keepIfNeeded(l *ledger, def definition, before, next *runtime.Wor
 		needed = needed || lost(status, next) && !slices.Contains(empty, q)
 	}
 	if needed {
+		def.Keeps = before.Pinned && l.unread(before.Name, def)
 		l.keep(before.Name, def)
 	}
 }

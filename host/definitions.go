@@ -83,11 +83,12 @@ func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made 
 				lost = append(lost, def)
 				continue
 			}
+			w.Keeps = def.Keeps
 			base.Older = append(base.Older, w)
 			base.Pinned = base.Pinned || base.Closed && w.Pinned
 		}
-		if base.Pinned {
-			for _, def := range lost { // last: only what is pinned to them goes by them
+		for _, def := range lost { // last: only what is pinned to them goes by them
+			if base.Pinned || def.Keeps {
 				base.Older = append(base.Older, h.standIn(name, def))
 			}
 		}
@@ -112,6 +113,7 @@ func (l *ledger) unmade(workflow string, made *definitions) []definition {
 		}
 		def := l.supposed(workflow, partOf{name, k.Digest})
 		if len(def.Parts) > 0 && def.Digest != serves.Digest && def.Digest != made.canary[workflow].Digest {
+			def.Keeps = l.unread(workflow, def)
 			lost = append(lost, def)
 		}
 	}

@@ -63,20 +63,22 @@ type trialEnd struct {
 
 // version is a module that a plugin has had.
 type version struct {
-	Digest     runtime.Digest `json:"digest"`
-	Size       int64          `json:"size"`
-	Version    string         `json:"version,omitempty"` // as its author says
-	SDK        string         `json:"sdk,omitempty"`
-	DeployedAt time.Time      `json:"deployed_at"`
-	How        How            `json:"how"`
-	By         string         `json:"by,omitempty"`
-	Workflows  map[string]int `json:"workflows,omitempty"` // that it carries a part of, each with the version of its objects
+	Digest     runtime.Digest   `json:"digest"`
+	Size       int64            `json:"size"`
+	Version    string           `json:"version,omitempty"` // as its author says
+	SDK        string           `json:"sdk,omitempty"`
+	DeployedAt time.Time        `json:"deployed_at"`
+	How        How              `json:"how"`
+	By         string           `json:"by,omitempty"`
+	Workflows  map[string]int   `json:"workflows,omitempty"` // that it carries a part of, each with the version of its objects
+	Reads      map[string][]int `json:"reads,omitempty"`     // by workflow: the versions of other objects that it reads
 }
 
 // definition is which modules make a definition of a workflow.
 type definition struct {
 	Digest runtime.Digest `json:"digest"`
 	Parts  []partOf       `json:"parts"`
+	Keeps  bool           `json:"keeps,omitempty"` // an earlier one: the runs pinned to it stay, as what serves does not read their objects
 }
 
 // partOf names a module of a plugin.
@@ -163,7 +165,7 @@ func (e *entry) add(v *version) {
 	kept := *v
 	if at := e.index(v.Digest); at >= 0 {
 		kept = e.Versions[at]
-		kept.Workflows = v.Workflows
+		kept.Workflows, kept.Reads = v.Workflows, v.Reads
 		e.Versions = slices.Delete(e.Versions, at, at+1)
 	}
 	e.Versions = append(e.Versions, kept)
@@ -190,6 +192,37 @@ func (e *entry) carries(d runtime.Digest) map[string]int {
 		return e.Versions[at].Workflows
 	}
 	return nil
+}
+
+// reads reports whether a version of the plugin is known to read objects of some version.
+func (e *entry) reads(d runtime.Digest, workflow string, objects int) bool {
+	at := e.index(d)
+	if at < 0 {
+		return false
+	}
+	own, carries := e.Versions[at].Workflows[workflow]
+	return carries && (own == objects || slices.Contains(e.Versions[at].Reads[workflow], objects))
+}
+
+// unread reports whether a definition may have written objects that what serves in the place of its modules does not read.
+func (l *ledger) unread(workflow string, def definition) bool {
+	return slices.ContainsFunc(def.Parts, func(p partOf) bool {
+		e := l.Plugins[p.Plugin]
+		if e == nil {
+			return true
+		}
+		objects, known := e.carries(p.Digest)[workflow]
+		return e.Active.Digest != p.Digest && (!known || !e.reads(e.Active.Digest, workflow, objects))
+	})
+}
+
+// free has the runs of earlier definitions that keep them go by what serves, where that reads their objects now.
+func (l *ledger) free() {
+	for workflow, definitions := range l.Older {
+		for i := range definitions {
+			definitions[i].Keeps = definitions[i].Keeps && l.unread(workflow, definitions[i])
+		}
+	}
 }
 
 // needs reports whether an earlier definition is made of this module of the plugin.

@@ -59,7 +59,7 @@ func (h *Host) keepMissing(next *ledger, w *runtime.Workflow) {
 
 // standIn is a definition of which a module is missing. Runs that are pinned to it wait: their attempts fail, and say why.
 func (h *Host) standIn(workflow string, def definition) *runtime.Workflow {
-	w := &runtime.Workflow{Name: workflow, Digest: def.Digest, Statuses: make(map[string]*runtime.Status), Pinned: true}
+	w := &runtime.Workflow{Name: workflow, Digest: def.Digest, Statuses: make(map[string]*runtime.Status), Pinned: true, Keeps: def.Keeps}
 	reason := "the run is pinned to the version " + digestOf(def.Digest) + ", which cannot be loaded: bring its module back " +
 		"(wfrt plugins inspect), or move the run (wfrt runs move)"
 	for _, q := range h.activeQueues([]string{workflow}) {

@@ -49,7 +49,8 @@ func (h *Host) judge() {
 	}
 }
 
-// endCanary takes a canary back. Runs that are in a status which only it has go on with it. REQUIRES: h.change.
+// endCanary takes a canary back. Its runs go on with it when what serves does not read their objects, and those that are in a status
+// which only it has. REQUIRES: h.change.
 func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	h.mu.Lock()
 	next := h.ledger.clone()
@@ -57,10 +58,18 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	k := e.Canary
 	e.Canary = nil
 	served := h.Catalog()
+	var keeping []string
 	for workflow, def := range h.made.canary {
-		if w := served.Workflow(workflow); k != nil && w.Canary != nil && slices.Contains(def.Parts, partOf{plugin, k.Digest}) {
-			h.keepIfNeeded(next, def, w.Canary.Workflow, w, nil)
+		w := served.Workflow(workflow)
+		if k == nil || w.Canary == nil || !slices.Contains(def.Parts, partOf{plugin, k.Digest}) {
+			continue
 		}
+		if def.Keeps = next.unread(workflow, def); def.Keeps {
+			next.keep(workflow, def)
+			keeping = append(keeping, workflow)
+			continue
+		}
+		h.keepIfNeeded(next, def, w.Canary.Workflow, w, nil)
 	}
 	for _, name := range served.Names() {
 		h.keepMissing(next, served.Workflow(name))
@@ -77,6 +86,10 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	h.held = true // what waited for the end of the trial is tried again
 	h.mu.Unlock()
 	h.options.Logger.Warn("a canary was rolled back", "plugin", plugin, "digest", digestOf(k.Digest), "cause", cause)
+	if slices.Sort(keeping); len(keeping) > 0 {
+		h.options.Logger.Warn("runs of the canary stay on it, since what serves does not read their objects: they go on with the next version "+
+			"that does", "plugin", plugin, "digest", digestOf(k.Digest), "workflows", keeping)
+	}
 	h.options.Meter.Plugin(plugin).Loaded(LoadRolledBack)
 	return h.view(plugin + extension), nil
 }
@@ -120,11 +133,12 @@ func (h *Host) letGo() {
 	}
 }
 
-// need returns the runs for which an earlier definition is kept: those pinned to it, and those in statuses that only it has.
+// need returns the runs for which an earlier definition is kept: those pinned to it, while that holds, and those in statuses that
+// only it has.
 func (h *Host) need(workflow string, def definition) []runtime.Left {
 	var left []runtime.Left
 	newest := h.Catalog().Workflow(workflow)
-	if newest == nil || newest.Pinned {
+	if def.Keeps || newest == nil || newest.Pinned {
 		if n := h.pinned(workflow, def.Digest); n > 0 {
 			left = append(left, runtime.Left{Workflow: workflow, Runs: n})
 		}

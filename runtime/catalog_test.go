@@ -66,6 +66,15 @@ func TestForWhichDefinition(t *testing.T) {
 			}
 		})
 	}
+	keeps := definition(newest)
+	keeps.Older = []*runtime.Workflow{definition(old), definition(older)}
+	keeps.Older[0].Keeps = true
+	for pinned, want := range map[byte]byte{7: 7, 6: 9, 0: 9} { // it keeps its own, and no others
+		r := runtime.Record{Workflow: "w", Status: "a", State: runtime.Running, Pinned: runtime.Digest{pinned}}
+		if got := runtime.NewCatalog(keeps).For(&r); got.Digest[0] != want {
+			t.Errorf("pinned to %d beside one that keeps its runs, it goes by %d, want %d", pinned, got.Digest[0], want)
+		}
+	}
 	if runtime.NewCatalog().For(&runtime.Record{Workflow: "w"}) != nil {
 		t.Error("a run of no workflow has a definition")
 	}

@@ -1,0 +1,208 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// formed is a door whose objects have a version, and which reads others.
+func formed(objects int, reads ...int) []byte {
+	own := fmt.Sprintf(`"name":"door","object_version":%d,"reads":[%s]`, objects, strings.Trim(strings.ReplaceAll(fmt.Sprint(reads), " ", ","), "[]"))
+	m := workflowPart("door", "closed", []string{"closed>ajar", "ajar>open"}, []string{"open"}, nil)
+	return guest{manifest: strings.Replace(m, `"name":"door"`, own, 1)}.bytes()
+}
+
+// goesBy returns the definition that a run of the door goes by, which is pinned to d.
+func (r *rig) goesBy(d runtime.Digest) runtime.Digest {
+	r.t.Helper()
+	w := r.Catalog().For(&runtime.Record{Workflow: "door", Status: "ajar", State: runtime.Running, Pinned: d})
+	if !takes(w, "ajar") {
+		r.t.Fatal("the run has no definition")
+	}
+	return w.Digest
+}
+
+// try deploys a canary and returns the digest that its runs are pinned to.
+func (r *rig) try(module []byte) runtime.Digest {
+	r.t.Helper()
+	r.deploy("door", module, func(d *Deployment) { d.Canary = 0.5 })
+	return r.Catalog().Workflow("door").Canary.Workflow.Digest
+}
+
+// rollBack rolls back what is on trial or serves.
+func (r *rig) rollBack() {
+	r.t.Helper()
+	if _, err := r.Rollback(context.Background(), "door", "", Order{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestRunsOfACanaryStayWhereTheirObjectsAreRead when it is taken back.
+func TestRunsOfACanaryStayWhereTheirObjectsAreRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		serves, canary []byte
+		pinned         bool
+		stay           bool
+	}{
+		"the same objects":       {formed(1), formed(1, 7), false, false},
+		"what serves reads them": {formed(1, 2), formed(2, 1), false, false},
+		"it does not":            {formed(1), formed(2, 1), false, true},
+		"nor do they read its":   {formed(1), formed(2), false, true},
+		"nothing is said":        {generation(1), formed(2, 0), false, true},
+		"a workflow that pins":   {formed(1, 2), formed(2, 1), true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := &fakeRuns{}
+			r := newRig(t, func(o *Options) {
+				o.Engine = runs
+				o.Adjust = func(w *runtime.Workflow) { w.Pinned = c.pinned }
+			})
+			r.deploy("door", c.serves)
+			baseline := r.Catalog().Workflow("door").Digest
+			canary := r.try(c.canary)
+			runs.pin(canary, 3)
+			r.rollBack()
+			want := baseline
+			if c.stay {
+				want = canary
+			}
+			if got := r.goesBy(canary); got != want {
+				t.Errorf("the canary's runs go by %s; want %s of %s and %s", got, want, baseline, canary)
+			}
+			if r.Catalog().Workflow("door").Digest != baseline || r.Catalog().Workflow("door").Canary != nil {
+				t.Error("new runs begin elsewhere than on what served")
+			}
+		})
+	}
+}
+
+// TestRunsThatStayOnACanary stay over a restart, keep the plugin from being removed, and leave it for the next version that reads their
+// objects. Without them it is let go.
+func TestRunsThatStayOnACanary(t *testing.T) {
+	runs, same := &fakeRuns{}, kept(t)
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	r.deploy("door", formed(1))
+	canary := r.try(formed(2, 1))
+	runs.pin(canary, 3)
+	for range 2 * r.options.Canary.MinInvocations { // it is taken back by itself
+		r.plugins["door.wasm"].trial.count(true)
+	}
+	r.judge()
+	if lines := r.logs.find("WARN", "runs of the canary stay on it", "door"); r.plugin("door").Canary != nil || len(lines) != 1 {
+		t.Fatalf("%+v, %q; want the canary taken back, and said that its runs stay", r.plugin("door"), lines)
+	}
+	again := newRig(t, same, engine)
+	again.load()
+	again.letGo()
+	again.letGo()
+	if got := again.goesBy(canary); got != canary {
+		t.Errorf("after a restart they go by %s", got)
+	}
+	var refused *RefusedError
+	if err := again.Remove(context.Background(), "door", Order{}); !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0].Runs != 3 {
+		t.Errorf("%v; want the removal refused for three runs", err)
+	}
+	again.deploy("door", formed(3, 1))
+	if got := again.goesBy(canary); got != canary {
+		t.Errorf("they go by %s, which does not read their objects", got)
+	}
+	again.deploy("door", formed(4, 1, 2, 3))
+	if newest := again.Catalog().Workflow("door").Digest; again.goesBy(canary) != newest {
+		t.Error("they stay, though what serves reads their objects now")
+	}
+	// What stays until its runs have ended is let go then.
+	last := again.try(formed(5, 4))
+	runs.pin(last, 1)
+	again.rollBack()
+	again.letGo()
+	again.letGo()
+	if again.goesBy(last) != last {
+		t.Error("it is let go while a run needs it")
+	}
+	runs.pin(last, 0)
+	again.letGo()
+	again.letGo()
+	if n := len(again.Catalog().Workflow("door").Older); n != 0 {
+		t.Errorf("%d definitions are kept for no run", n)
+	}
+}
+
+// TestRunsOfACanaryThatIsMissingWait rather than go by what does not read their objects, during the trial and after it.
+func TestRunsOfACanaryThatIsMissingWait(t *testing.T) {
+	runs, same := &fakeRuns{}, kept(t)
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	r.deploy("door", formed(1))
+	canary := r.try(formed(2, 1))
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 1)
+	runs.pin(canary, 1)
+	if err := os.Remove(filepath.Join(r.options.ArchiveDir, canary.String()+extension)); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, same, engine)
+	again.load()
+	for _, when := range []string{"during the trial", "after it"} {
+		if got := again.goesBy(canary); got != canary {
+			t.Errorf("%s they go by %s", when, got)
+		}
+		if when == "during the trial" {
+			again.rollBack()
+		}
+	}
+}
+
+// TestObjectsThatCannotBeRead keep a module out while runs of the old one are in flight.
+func TestObjectsThatCannotBeRead(t *testing.T) {
+	door := func(more string) []byte {
+		return guest{manifest: `{"abi":1,"workflows":[{"name":"door","handlers":[` +
+			`{"id":1,"kind":"step","name":"closed","status":"closed","to":["open"]}],"terminal":["open"]` + more + `}]}`}.bytes()
+	}
+	for name, c := range map[string]struct {
+		before, next string
+		runs         int
+		force        bool
+		pinned       bool
+		want         string
+	}{
+		"nothing is said":      {"", "", 3, false, false, ""},
+		"the same":             {`,"object_version":2`, `,"object_version":2`, 3, false, false, ""},
+		"it reads them":        {`,"object_version":2`, `,"object_version":3,"reads":[1,2]`, 3, false, false, ""},
+		"it does not":          {`,"object_version":2`, `,"object_version":3,"reads":[1]`, 3, false, false, "its objects are of version 3, and runs have objects of version 2"},
+		"from none to the 1st": {"", `,"object_version":1`, 3, false, false, "runs have objects of version 0"},
+		"there are no runs":    {"", `,"object_version":1`, 0, false, false, ""},
+		"forced":               {"", `,"object_version":1`, 3, true, false, ""},
+		"pinned":               {"", `,"object_version":1`, 3, false, true, ""},
+		"pinned by itself":     {"", `,"object_version":1,"versions":"pinned"`, 3, false, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := &fakeRuns{}
+			r := newRig(t, func(o *Options) {
+				o.Engine = runs
+				o.Adjust = func(w *runtime.Workflow) { w.Pinned = w.Pinned || c.pinned }
+			})
+			r.deploy("door", door(c.before))
+			runs.set(runtime.Queue{Workflow: "door"}, c.runs)
+			next := door(c.next + `,"schedules":[{"name":"x","cron":"@daily"}]`)
+			_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: next, Order: Order{Force: c.force}})
+			if c.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var refused *RefusedError
+			if !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0] != (runtime.Left{Workflow: "door", Runs: 3}) {
+				t.Fatalf("%v; want it refused for three runs", err)
+			}
+			wantPieces(t, err.Error(), c.want, "w.Objects")
+		})
+	}
+}
