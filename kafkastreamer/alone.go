@@ -30,25 +30,25 @@ func (a *alone) close() {
 	}
 }
 
-// send sends a record and waits for its outcome.
-func (a *alone) send(ctx context.Context, r *kgo.Record) error {
+// send sends a record and waits for its outcome. It returns the client as well, if there is one.
+func (a *alone) send(ctx context.Context, r *kgo.Record) (*kgo.Client, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
-		return kgo.ErrClientClosed
+		return nil, kgo.ErrClientClosed
 	}
 	if a.client == nil {
 		client, err := a.open()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := mayProduce(ctx, client); err != nil {
 			client.Close()
-			return err
+			return nil, err
 		}
 		a.client = client
 	}
-	return a.client.ProduceSync(ctx, r).FirstErr()
+	return a.client, a.client.ProduceSync(ctx, r).FirstErr()
 }
 
 // publishAlone publishes events one after another, until one is refused by itself.
@@ -58,15 +58,15 @@ func (s *Streamer) publishAlone(ctx context.Context, events []runtime.Event) (in
 		p.fill(&s.topics, events[i:i+1])
 		for j := range p.records {
 			r := p.records[j]
-			err := s.alone.send(ctx, &r)
-			switch {
-			case err == nil:
+			client, err := s.alone.send(ctx, &r)
+			if err == nil {
 				continue
-			case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
-				return s.stop(i, &runtime.RefusedError{Cause: fmt.Errorf("%s, %d bytes: %w", s.place(r.Topic, r.Partition), size(&r), err)})
-			default:
-				return s.stop(i, s.reach.explain(fmt.Errorf("%s: %w", s.place(r.Topic, r.Partition), mayNot(err, toWrite))))
 			}
+			place := s.place(client, r.Topic, r.Partition)
+			if tooLarge(err) || errors.Is(err, kerr.InvalidRecord) {
+				return i, &runtime.RefusedError{Cause: fmt.Errorf("%s, %d bytes: %w", place, size(&r), err)}
+			}
+			return i, s.reach.explain(fmt.Errorf("%s: %w", place, mayNot(err, toWrite)))
 		}
 	}
 	return len(events), nil

@@ -21,3 +21,15 @@ func TestTooLargeForTheTopicOfApacheKafka(t *testing.T) {
 func TestRecordOnApacheKafka(t *testing.T) {
 	testRecord(t, []string{kafkatest.Run(t, "").Addr})
 }
+
+func TestLimitRaisedOnApacheKafka(t *testing.T) {
+	testLimitRaised(t, []string{kafkatest.Run(t, "").Addr})
+}
+
+func TestLimitsUnderLoadOnApacheKafka(t *testing.T) {
+	testLimitsUnderLoad(t, []string{kafkatest.Run(t, "").Addr})
+}
+
+func TestLimitLoweredOnApacheKafka(t *testing.T) {
+	testLimitLowered(t, []string{kafkatest.Run(t, "").Addr}, func(publish func()) { publish() })
+}

@@ -6,9 +6,11 @@
 //	options.go   how Kafka is reached: brokers, TLS, SASL; shared by all clients
 //	logger.go    what the client library says, into our log
 //	streamer.go  a page of events is produced, and its outcome told
-//	alone.go     one record at a time, when a batch was too large
+//	producer.go  the client in use, and those before it
+//	alone.go     one record at a time, when it is too large or a batch was refused
 //	page.go      events become records: keys, headers, bodies
 //	topics.go    which topics an event goes to, and their making
+//	limit.go     how large a batch of a topic may be, and how that is learned
 //	source.go    a connector's messages, as a member of a consumer group
 //	reach.go     whether the brokers are reached, for errors that name them
 //

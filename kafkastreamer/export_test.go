@@ -17,3 +17,10 @@ func Records(prefix string, pages [][]runtime.Event) []kgo.Record {
 	}
 	return all
 }
+
+// Replaced returns how many clients of a streamer have had another take their place and are not closed.
+func Replaced(s *Streamer) int {
+	s.producers.mu.Lock()
+	defer s.producers.mu.Unlock()
+	return len(s.producers.before)
+}

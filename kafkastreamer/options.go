@@ -98,14 +98,22 @@ func (c *Connection) clientOptions(purpose string) ([]kgo.Opt, *reach, error) {
 		opts = append(opts, kgo.SASL(mechanism))
 	}
 	hooks := []kgo.Hook{reach}
-	if c.Registry != nil {
-		registry := prometheus.WrapRegistererWith(prometheus.Labels{"purpose": purpose}, c.Registry)
-		hooks = append(hooks, kprom.NewMetrics("wfrt_kafka", kprom.Registerer(registry)))
+	if m := c.metrics(purpose); m != nil {
+		hooks = append(hooks, m)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, nil, fmt.Errorf("kafkastreamer: %w", err)
 	}
 	return append(opts, kgo.WithHooks(hooks...)), reach, nil
+}
+
+// metrics returns those of a client for some purpose; nil for none.
+func (c *Connection) metrics(purpose string) *metrics {
+	if c.Registry == nil {
+		return nil
+	}
+	registry := prometheus.WrapRegistererWith(prometheus.Labels{"purpose": purpose}, c.Registry)
+	return &metrics{Metrics: kprom.NewMetrics("wfrt_kafka", kprom.Registerer(registry))}
 }
 
 // config reads the files, so that a wrong one is found at the start.

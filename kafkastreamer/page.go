@@ -2,6 +2,7 @@ package kafkastreamer
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 // page is the records of one Publish, in buffers that are used again. A record's key, headers and body lie in bytes, from which
 // they are cut as it grows; what was cut before stays where it is.
 type page struct {
+	by      *producer // that takes them
 	records []kgo.Record
 	events  []int // of each record: which event it carries
 	topics  []*topic
@@ -26,8 +28,8 @@ type page struct {
 	told    func(*kgo.Record, error) // p.tell, bound once
 
 	mu     sync.Mutex
-	failed int // the first event of which a record failed; len(events) for none
-	record *kgo.Record
+	failed int // the first event of which a record failed; how many there are for none
+	bad    *kgo.Record
 	err    error
 }
 
@@ -55,7 +57,28 @@ func (p *page) fill(t *topics, events []runtime.Event) {
 			p.events = append(p.events, i)
 		}
 	}
-	p.failed, p.record, p.err = len(events), nil, nil
+	p.failed, p.bad, p.err = len(events), nil, nil
+}
+
+// fit cuts off what begins with an event that is too large for the batches of its topic: the client would refuse it and take those behind
+// it, and it may be published yet. If that is the first, fit returns its topic instead.
+func (p *page) fit(limit func(topic string) int32) string {
+	topic, most := "", int32(0)
+	for i := range p.records {
+		r := &p.records[i]
+		if r.Topic != topic {
+			topic, most = r.Topic, limit(r.Topic)
+		}
+		if fits(r, most) {
+			continue
+		}
+		if p.failed = p.events[i]; p.failed == 0 {
+			return topic
+		}
+		p.records = p.records[:slices.Index(p.events, p.failed)]
+		break
+	}
+	return ""
 }
 
 // The names of the headers: CloudEvents 1.0, Kafka protocol binding, binary content mode. Those after ce_time are extensions.
@@ -186,7 +209,10 @@ func appendText(b []byte, text string) []byte {
 }
 
 // begin readies the page for its outcomes.
-func (p *page) begin() { p.left.Store(int32(len(p.records)) + 1) }
+func (p *page) begin(by *producer) {
+	p.by = by
+	p.left.Store(int32(len(p.records)) + 1)
+}
 
 // end takes n records, or the one for the handing over, off those without an outcome.
 func (p *page) end(n int) {
@@ -195,9 +221,19 @@ func (p *page) end(n int) {
 	}
 }
 
+// record returns one to hand over. It is not sent once its producer has ended.
+func (p *page) record(i int) *kgo.Record {
+	r := &p.records[i]
+	r.Context = p.by.alive
+	return r
+}
+
 // tell takes the outcome of a record, from the client's goroutine.
 func (p *page) tell(r *kgo.Record, err error) {
 	if err != nil {
+		if tooLarge(err) {
+			p.by.end()
+		}
 		p.fail(r, err)
 	}
 	p.end(1)
@@ -210,7 +246,7 @@ func (p *page) fail(r *kgo.Record, err error) {
 	for i := range p.records {
 		if &p.records[i] == r {
 			if p.events[i] < p.failed {
-				p.failed, p.record, p.err = p.events[i], r, err
+				p.failed, p.bad, p.err = p.events[i], r, err
 			}
 			return
 		}

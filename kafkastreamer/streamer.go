@@ -18,7 +18,7 @@ import (
 // Options configures a Streamer. Only the connection's brokers are required.
 type Options struct {
 	// BatchBytes is how large a batch of records for one partition may be, before compression; an event that is larger is refused.
-	// A topic that is known to take less has its own limit. Defaults to 1 MiB.
+	// Batches of a topic that takes less are smaller. Defaults to 1 MiB.
 	BatchBytes int
 	// Compression is that of batches: none, gzip, lz4, snappy or zstd. Defaults to snappy.
 	Compression string
@@ -83,18 +83,21 @@ const askTimeout = 10 * time.Second
 // Streamer publishes events to Kafka, idempotently and acknowledged by all replicas in sync. All its methods may be called from
 // many goroutines.
 type Streamer struct {
-	opt    Options
-	client *kgo.Client
-	reach  *reach
-	topics topics
-	pages  sync.Pool
-	alone  alone
+	opt       Options
+	reach     *reach
+	topics    topics
+	pages     sync.Pool
+	producers producers
+	alone     alone
 }
 
 var (
 	_ runtime.Streamer = (*Streamer)(nil)
 	_ runtime.Faulty   = (*Streamer)(nil)
 )
+
+// purpose is that of the clients that publish pages.
+const purpose = "relay"
 
 // New returns a streamer, without reaching for a broker yet. It reports all faults of its options at once. The caller closes it.
 func New(opt Options) (*Streamer, error) {
@@ -104,19 +107,30 @@ func New(opt Options) (*Streamer, error) {
 		topics: newTopics(opt.Layout, opt.Prefix),
 		pages:  sync.Pool{New: func() any { return newPage() }},
 	}
-	var err error
-	if s.client, s.reach, err = s.newClient("relay"); err != nil {
+	own := opt.Connection
+	own.Registry = nil // each producer has metrics of its own
+	opts, reach, err := s.clientOptions(&own, purpose)
+	if err != nil {
 		return nil, err
 	}
+	s.reach = reach
+	s.producers.open = func() (*producer, error) { return s.newProducer(opts) }
 	s.alone.open = func() (*kgo.Client, error) {
-		client, _, err := s.newClient("relay-alone")
-		return client, err
+		opts, _, err := s.clientOptions(&s.opt.Connection, "relay-alone")
+		if err != nil {
+			return nil, err
+		}
+		return kgo.NewClient(append(opts, kgo.ProducerBatchMaxBytes(int32(s.opt.BatchBytes)))...)
+	}
+	if err := s.producers.start(); err != nil {
+		return nil, fmt.Errorf("kafkastreamer: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Streamer) newClient(purpose string) (*kgo.Client, *reach, error) {
-	opts, reach, err := s.opt.Connection.clientOptions(purpose)
+// clientOptions are those of a client that publishes, but for the size of its batches.
+func (s *Streamer) clientOptions(conn *Connection, purpose string) ([]kgo.Opt, *reach, error) {
+	opts, reach, err := conn.clientOptions(purpose)
 	codec, cerr := compression(s.opt.Compression)
 	if cerr != nil {
 		err = errors.Join(err, fmt.Errorf("kafkastreamer: %w", cerr))
@@ -127,21 +141,16 @@ func (s *Streamer) newClient(purpose string) (*kgo.Client, *reach, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := kgo.NewClient(append(opts,
+	return append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec),
-		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
 		kgo.ProducerLinger(2*time.Millisecond), // so that pages of several shards share batches
-	)...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("kafkastreamer: %w", err)
-	}
-	return client, reach, nil
+	), reach, nil
 }
 
 // Close ends the connections. What is being published then fails.
 func (s *Streamer) Close() {
-	s.client.Close()
+	s.producers.close()
 	s.alone.close()
 }
 
@@ -149,7 +158,9 @@ func (s *Streamer) Close() {
 func (s *Streamer) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if err := s.client.Ping(ctx); err != nil {
+	by := s.producers.take()
+	defer s.producers.leave(by)
+	if err := by.client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafkastreamer: kafka at %s: %w", s.reach.seeds, s.reach.explain(err))
 	}
 	return nil
@@ -160,68 +171,98 @@ func (s *Streamer) Fault() error { return s.reach.fault() }
 
 // Publish implements runtime.Streamer. While brokers are away it waits for them, until ctx ends.
 func (s *Streamer) Publish(ctx context.Context, events []runtime.Event) (int, error) {
-	if len(events) == 0 {
-		return 0, nil
+	done := 0
+	for done < len(events) {
+		n, err := s.publish(ctx, events[done:])
+		if done += n; err != nil {
+			return done, fmt.Errorf("kafkastreamer: publish: %w", err)
+		}
 	}
+	return done, nil
+}
+
+// publish publishes the first of some events and returns how many they are. Without an error the others are to be tried again: in smaller
+// batches, when it is none.
+func (s *Streamer) publish(ctx context.Context, events []runtime.Event) (int, error) {
+	by := s.producers.take()
+	defer s.producers.leave(by)
 	p := s.pages.Get().(*page)
 	p.fill(&s.topics, events)
 	for i, t := range p.topics {
 		if t.ready.Load() {
 			continue
 		}
-		if err := s.ensure(ctx, t); err != nil {
+		if err := s.ensure(ctx, by.client, t); err != nil {
+			n := p.events[i]
 			s.pages.Put(p)
-			return s.stop(p.events[i], err)
+			return n, err
 		}
 	}
-	p.begin()
+	if large := p.fit(by.limit); large != "" { // it is the first
+		s.pages.Put(p)
+		n, err := s.publishAlone(ctx, events[:1])
+		if err == nil {
+			s.adjust(ctx, by, large)
+		}
+		return n, err
+	}
+	p.begin(by)
 	handed := 0
 	for handed < len(p.records) && !p.broken() {
-		s.client.Produce(ctx, &p.records[handed], p.told)
+		by.client.Produce(ctx, p.record(handed), p.told)
 		handed++
 	}
 	p.end(len(p.records) - handed + 1)
 	select {
 	case <-p.settled:
 	case <-ctx.Done():
-		return 0, fmt.Errorf("kafkastreamer: publish: %w", ctx.Err()) // the client still has the page: it is not used again
+		return 0, ctx.Err() // the client still has the page: it is not used again
 	}
-	n, err := p.failed, p.err
-	if err == nil {
-		s.pages.Put(p)
-		return n, nil
+	defer s.pages.Put(p)
+	if p.err == nil {
+		return p.failed, nil
 	}
-	return s.failed(ctx, events, n, p)
+	return s.failed(ctx, by, events, p)
 }
 
-// failed says what became of a page of which the event n is the first that failed.
-func (s *Streamer) failed(ctx context.Context, events []runtime.Event, n int, p *page) (int, error) {
-	err, topic, partition := p.err, p.record.Topic, p.record.Partition
-	defer s.pages.Put(p)
+// failed says what became of the events of a page of which one failed.
+func (s *Streamer) failed(ctx context.Context, by *producer, events []runtime.Event, p *page) (int, error) {
+	n, err, topic, partition := p.failed, p.err, p.bad.Topic, p.bad.Partition
 	switch {
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord):
+	case tooLarge(err) && s.narrow(ctx, by, topic):
+		return n, nil
+	case errors.Is(err, context.Canceled) && by.alive.Err() != nil && ctx.Err() == nil:
+		if err := s.producers.replace(ctx, by); err != nil {
+			return n, s.reach.explain(fmt.Errorf("%s: %w", s.somewhere(topic), err))
+		}
+		return n, nil
+	case tooLarge(err), errors.Is(err, kerr.InvalidRecord):
 		// The broker's verdict is on a batch; whose fault it is shows when each is sent alone.
 		more, err := s.publishAlone(ctx, events[n:])
 		return n + more, err
 	case errors.Is(err, kerr.InvalidTopicException):
-		return s.stop(n, &runtime.RefusedError{Cause: fmt.Errorf("topic %s: %w", topic, err)})
+		return n, &runtime.RefusedError{Cause: fmt.Errorf("topic %s: %w", topic, err)}
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
 		// It was removed. The client remembers it by its ID, and must forget it before it can be found again.
 		if t := s.topics.find(topic); t != nil {
 			t.ready.Store(false)
 		}
-		s.client.PurgeTopicsFromProducing(topic)
+		by.forget(topic)
 	}
-	return s.stop(n, s.reach.explain(fmt.Errorf("%s: %w", s.place(topic, partition), mayNot(err, toWrite))))
+	return n, s.reach.explain(fmt.Errorf("%s: %w", s.place(by.client, topic, partition), mayNot(err, toWrite)))
 }
 
-func (s *Streamer) stop(n int, err error) (int, error) {
-	return n, fmt.Errorf("kafkastreamer: publish: %w", err)
+// tooLarge reports whether an error says that a batch or a record is.
+func tooLarge(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 }
 
-// place names a partition and the broker that leads it, as far as they are known; else the topic and the cluster.
-func (s *Streamer) place(topic string, partition int32) string {
-	leader, _, err := s.client.PartitionLeader(topic, partition)
+// place names a partition and the broker that leads it, as far as a client knows them; else the topic and the cluster.
+func (s *Streamer) place(client *kgo.Client, topic string, partition int32) string {
+	if client == nil {
+		return s.somewhere(topic)
+	}
+	leader, _, err := client.PartitionLeader(topic, partition)
 	if err != nil || leader < 0 {
 		return s.somewhere(topic)
 	}

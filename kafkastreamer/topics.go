@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -58,8 +59,9 @@ type fixed struct{ version, contentType []byte }
 type topic struct {
 	name     string
 	ready    atomic.Bool  // it was there when we looked last
-	maxBytes atomic.Int32 // of a batch; 0: not known
-	making   sync.Mutex
+	maxBytes atomic.Int32 // of a batch, as the topic says, or as a refusal taught; 0: not known
+	making   sync.Mutex   // held while it is looked for or asked
+	asked    time.Time    // when it was last asked for its limit while it ran; guarded by making
 }
 
 func newTopics(layout Layout, prefix string) topics {
@@ -147,7 +149,7 @@ func (t *topics) find(name string) *topic {
 }
 
 // ensure sees to it that the topic is there, and learns how large its batches may be.
-func (s *Streamer) ensure(ctx context.Context, t *topic) error {
+func (s *Streamer) ensure(ctx context.Context, client *kgo.Client, t *topic) error {
 	t.making.Lock()
 	defer t.making.Unlock()
 	if t.ready.Load() {
@@ -155,7 +157,7 @@ func (s *Streamer) ensure(ctx context.Context, t *topic) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	admin := kadm.NewClient(s.client)
+	admin := kadm.NewClient(client)
 	found, err := admin.ListTopics(ctx, t.name)
 	if err == nil {
 		err = found[t.name].Err
@@ -171,10 +173,10 @@ func (s *Streamer) ensure(ctx context.Context, t *topic) error {
 			return err
 		}
 	}
-	if err := mayProduce(ctx, s.client); err != nil {
+	if err := mayProduce(ctx, client); err != nil {
 		return s.reach.explain(fmt.Errorf("%s: %w", s.somewhere(t.name), err))
 	}
-	s.limit(ctx, admin, t)
+	s.limit(ctx, client, t)
 	t.ready.Store(true)
 	return nil
 }
@@ -222,33 +224,4 @@ func orDefault(n int) string {
 		return "the broker's default"
 	}
 	return strconv.Itoa(n)
-}
-
-// limit learns how large a batch the topic takes. It may not be allowed to: then the option holds.
-func (s *Streamer) limit(ctx context.Context, admin *kadm.Client, t *topic) {
-	configs, err := admin.DescribeTopicConfigs(ctx, t.name)
-	if err != nil {
-		return
-	}
-	for _, c := range configs {
-		for _, entry := range c.Configs {
-			if entry.Key != "max.message.bytes" || entry.Value == nil {
-				continue
-			}
-			if n, err := strconv.ParseInt(*entry.Value, 10, 32); err == nil && n > 0 {
-				t.maxBytes.Store(int32(n))
-			}
-		}
-	}
-}
-
-// batchBytes is how large a batch for a topic may be.
-func (s *Streamer) batchBytes(name string) int32 {
-	most := int32(s.opt.BatchBytes)
-	if t := s.topics.find(name); t != nil {
-		if n := t.maxBytes.Load(); n > 0 {
-			return min(most, n)
-		}
-	}
-	return most
 }
