@@ -30,6 +30,10 @@ func TestLimitsUnderLoadOnApacheKafka(t *testing.T) {
 	testLimitsUnderLoad(t, []string{kafkatest.Run(t, "").Addr})
 }
 
+func TestLayoutStatusOnApacheKafka(t *testing.T) {
+	testLayoutStatus(t, []string{kafkatest.Run(t, "").Addr})
+}
+
 func TestLimitLoweredOnApacheKafka(t *testing.T) {
 	testLimitLowered(t, []string{kafkatest.Run(t, "").Addr}, func(publish func()) { publish() })
 }
