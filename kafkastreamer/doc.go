@@ -12,6 +12,7 @@
 //	topics.go    which topics an event goes to, and their making
 //	limit.go     how large a batch of a topic may be, and how that is learned
 //	source.go    a connector's messages, as a member of a consumer group
+//	begin.go     where its partitions begin, and begin anew
 //	reach.go     whether the brokers are reached, for errors that name them
 //
 // Invariants, each of which a bug would break silently:

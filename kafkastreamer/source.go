@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -21,6 +23,7 @@ const (
 	pollAtMost   = 7 * time.Second  // before a look at whether the brokers are still reached; the client joins a group again after 5 at most
 	reachAtMost  = 10 * time.Second // for a question to the brokers
 	leaveAtMost  = 5 * time.Second  // for leaving the group
+	lookEvery    = 30 * time.Second // for partitions that were added
 )
 
 // SourceOptions says what a source reads. Connection, Group and Topics are required.
@@ -34,7 +37,8 @@ type SourceOptions struct {
 	// SessionTimeout is how long a member may give no sign of life before it loses its partitions: so long a server that was killed waits
 	// for its own. Brokers have bounds for it. Defaults to 10 seconds.
 	SessionTimeout time.Duration
-	// Start is where the group begins in a partition of which it has committed nothing. Defaults to Earliest.
+	// Start is where the group begins in a partition of which it has committed nothing, and which the topic had when the group began with it.
+	// In one that was added since, and in a topic that was deleted and made again, it begins before the first message. Defaults to Earliest.
 	Start Start
 	// Topics are read together.
 	Topics []string
@@ -58,12 +62,17 @@ func At(t time.Time) Start { return Start{at: t} }
 // OpenSource returns what opens a source: one client, in the group's cooperative-sticky protocol, with commits of its owner's only.
 func OpenSource(opt SourceOptions) runtime.OpenSource {
 	return func(r runtime.SourceReader) (runtime.Source, error) {
-		client, reach, err := opt.Connection.clientOptions(cmp.Or(opt.Purpose, "connector"))
+		purpose := cmp.Or(opt.Purpose, "connector")
+		client, reach, err := opt.Connection.clientOptions(purpose)
 		if err != nil {
 			return nil, err
 		}
 		session := cmp.Or(opt.SessionTimeout, 10*time.Second)
-		s := &source{opt: opt, reader: r, reach: reach, owned: make(chan struct{})}
+		s := &source{
+			opt: opt, reader: r, reach: reach, owned: make(chan struct{}), marks: map[string]mark{}, places: map[partition]place{}, anew: map[string]bool{},
+			gone: map[string]bool{},
+			log:  cmp.Or(opt.Connection.Logger, slog.New(slog.DiscardHandler)).With("kafka", purpose, "group", opt.Group),
+		}
 		var ctx context.Context
 		ctx, s.cancel = context.WithCancel(context.Background())
 		s.client, err = kgo.NewClient(append(client,
@@ -76,14 +85,15 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			kgo.DisableAutoCommit(),
 			kgo.BlockRebalanceOnPoll(),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.MetadataMaxAge(lookEvery),
 			kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // adjust replaces it
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.AdjustFetchOffsetsFn(s.adjust),
 			kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
-				r.Revoked(ctx, positions(gone), false)
+				s.revoked(ctx, gone, false)
 			}),
 			kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
-				r.Revoked(ctx, positions(gone), true)
+				s.revoked(ctx, gone, true)
 			}),
 		)...)
 		if err != nil {
@@ -107,15 +117,24 @@ type source struct {
 	admin  *kadm.Client
 	cancel context.CancelFunc
 	reach  *reach
+	log    *slog.Logger
+
+	telling sync.Mutex // held while the reader is told
+
+	mu     sync.Mutex
+	marks  map[string]mark     // by topic
+	places map[partition]place // of those that are assigned
+	anew   map[string]bool     // topics that are not what they were, until they are assigned
 
 	// The client joins its group before it is even returned; the reader hears of partitions only once it has the source.
 	owned   chan struct{} // closed when it does
 	ownOnce sync.Once
 
 	// Of Receive alone.
-	found  bool  // the topics are there
-	faulty bool  // the last Receive returned an error
-	later  error // came with messages, and is returned next
+	found  bool            // the topics are there
+	faulty bool            // the last Receive returned an error
+	later  error           // came with messages, and is returned next
+	gone   map[string]bool // topics that are not there any more, or are others by now
 }
 
 var _ runtime.Source = (*source)(nil)
@@ -144,14 +163,13 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 		polling, cancel := context.WithTimeout(ctx, pollAtMost)
 		fetches := s.client.PollRecords(polling, pollMessages)
 		cancel()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		messages := messages(fetches)
 		err := s.fault(fetches)
-		if len(messages) > 0 {
+		if messages := messages(fetches); len(messages) > 0 {
 			s.later = err
 			return messages, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		s.client.AllowRebalance()
 		if err == nil {
@@ -184,7 +202,20 @@ func (s *source) find(ctx context.Context) error {
 			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, name, topics[name].Err)
 		}
 	}
+	for name := range s.gone {
+		s.forget(name)
+	}
+	s.gone = map[string]bool{}
 	return nil
+}
+
+// forget has the client give a topic up and find it anew: it reads no other topic than the first that it found by that name.
+func (s *source) forget(topic string) {
+	s.mu.Lock()
+	s.anew[topic] = true
+	s.mu.Unlock()
+	s.client.PurgeTopicsFromClient(topic)
+	s.client.AddConsumeTopics(topic)
 }
 
 // unreached says why the brokers did not answer.
@@ -202,6 +233,9 @@ func (s *source) fault(fetches kgo.Fetches) error {
 		case errors.As(err, &group):
 			err := s.reach.explain(fmt.Errorf("group %s: %w", s.opt.Group, mayNot(group.Err, toRead)))
 			all = append(all, fmt.Errorf("kafka at %s: %w", s.reach.seeds, err))
+		case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+			s.gone[topic], s.found = true, false
+			all = append(all, fmt.Errorf("kafka at %s: topic %s, partition %d: it was deleted, and may have been made again: %w", s.reach.seeds, topic, partition, err))
 		default:
 			all = append(all, fmt.Errorf("kafka at %s: topic %s, partition %d: %w", s.reach.seeds, topic, partition, mayNot(err, toRead)))
 		}
@@ -229,64 +263,6 @@ func messages(fetches kgo.Fetches) []runtime.Message {
 	return all
 }
 
-// adjust tells the reader of partitions that are assigned, and begins where it says.
-func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	select {
-	case <-s.owned:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	names := make([]string, 0, len(offsets))
-	for topic := range offsets {
-		names = append(names, topic)
-	}
-	if len(names) == 0 {
-		return offsets, nil
-	}
-	topics, err := s.admin.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, s.unreached(err)
-	}
-	starts, err := s.starts(ctx, names)
-	if err != nil {
-		return nil, s.unreached(err)
-	}
-	for topic, partitions := range offsets {
-		for partition, offset := range partitions {
-			at := runtime.Position{Topic: topic, TopicID: runtime.TopicID(topics[topic].ID), Partition: partition, Offset: offset.EpochOffset().Offset}
-			committed := at.Offset >= 0
-			if !committed {
-				start, ok := starts.Lookup(topic, partition)
-				if !ok || start.Err != nil {
-					return nil, fmt.Errorf("kafka at %s: topic %s, partition %d: where to start: %w", s.reach.seeds, topic, partition, start.Err)
-				}
-				at.Offset = start.Offset
-			}
-			s.Resume(topic, partition) // the client keeps one that it gave up paused
-			from, err := s.reader.Assigned(ctx, at, committed)
-			if err != nil {
-				return nil, err
-			}
-			if from != at.Offset || !committed {
-				partitions[partition] = kgo.NewOffset().At(from)
-			}
-		}
-	}
-	return offsets, nil
-}
-
-// starts returns where a group begins that has committed nothing, in each partition of the topics.
-func (s *source) starts(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
-	switch {
-	case s.opt.Start.latest:
-		return s.admin.ListEndOffsets(ctx, topics...)
-	case !s.opt.Start.at.IsZero():
-		return s.admin.ListOffsetsAfterMilli(ctx, s.opt.Start.at.UnixMilli(), topics...)
-	default:
-		return s.admin.ListStartOffsets(ctx, topics...)
-	}
-}
-
 // Commit implements runtime.Source.
 func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
 	offsets := map[string]map[int32]kgo.EpochOffset{}
@@ -296,6 +272,18 @@ func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
 		}
 		offsets[at[i].Topic][at[i].Partition] = kgo.EpochOffset{Epoch: -1, Offset: at[i].Offset}
 	}
+	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := range at {
+			m := mark{topic: at[i].TopicID}
+			if known := s.marks[at[i].Topic]; known.topic == m.topic {
+				m = known
+			}
+			setMetadata(r, &at[i], m.String())
+		}
+		return nil
+	})
 	var failed error
 	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
 		failed = errors.Join(err, commitErrors(r))
@@ -304,6 +292,16 @@ func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
 		return fmt.Errorf("kafka at %s: group %s: commit: %w", s.reach.seeds, s.opt.Group, failed)
 	}
 	return nil
+}
+
+func setMetadata(r *kmsg.OffsetCommitRequest, at *runtime.Position, text string) {
+	for i := range r.Topics {
+		for j := range r.Topics[i].Partitions {
+			if p := &r.Topics[i].Partitions[j]; r.Topics[i].Topic == at.Topic && p.Partition == at.Partition {
+				p.Metadata = &text
+			}
+		}
+	}
 }
 
 // Pause implements runtime.Source.
@@ -341,14 +339,4 @@ func (s *source) Close() {
 	defer timer.Stop()
 	s.client.CloseAllowingRebalance()
 	s.cancel()
-}
-
-func positions(partitions map[string][]int32) []runtime.Position {
-	var all []runtime.Position
-	for topic, numbers := range partitions {
-		for _, n := range numbers {
-			all = append(all, runtime.Position{Topic: topic, Partition: n})
-		}
-	}
-	return all
 }

@@ -2,13 +2,16 @@ package kafkastreamer_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
 	"github.com/wfrt/wfrt/runtime"
@@ -52,6 +55,64 @@ func (s *stream) Topic(t *testing.T, name string, partitions int) {
 	}
 }
 
+func (s *stream) Remake(t *testing.T, name string, partitions int) {
+	t.Helper()
+	admin := kadm.NewClient(s.producer)
+	if _, err := admin.DeleteTopic(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, err := admin.CreateTopic(t.Context(), int32(partitions), 1, nil, name)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, kerr.TopicAlreadyExists) { // it is still being deleted
+			t.Fatal(err)
+		}
+	}
+	s.await(t, name, partitions)
+}
+
+// await waits until a topic has so many partitions that answer, and has the producer find them.
+func (s *stream) await(t *testing.T, name string, partitions int) {
+	t.Helper()
+	for answer := 0; answer != partitions; {
+		s.producer.PurgeTopicsFromClient(name)
+		ends, err := kadm.NewClient(s.producer).ListEndOffsets(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer = 0
+		ends.Each(func(end kadm.ListedOffset) {
+			if end.Err == nil {
+				answer++
+			}
+		})
+	}
+}
+
+func (s *stream) Grow(t *testing.T, name string, partitions int) {
+	t.Helper()
+	admin := kadm.NewClient(s.producer)
+	topics, err := admin.ListTopics(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.CreatePartitions(t.Context(), partitions, name); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, name, len(topics[name].Partitions)+partitions)
+}
+
+func (s *stream) Commit(t *testing.T, group, topic string, partition int32, offset int64) {
+	t.Helper()
+	var at kadm.Offsets
+	at.AddOffset(topic, partition, offset, -1)
+	if err := kadm.NewClient(s.producer).CommitAllOffsets(t.Context(), group, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s *stream) Produce(t *testing.T, topic string, partition int32, value string) {
 	t.Helper()
 	r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)}
@@ -90,6 +151,20 @@ func TestSourceFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(guarded.Close)
+	may := func(op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{
+			Resource: kmsg.ACLResourceTypeTopic, Name: "northwind.orders", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true,
+		}
+	}
+	alone, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "northwind.orders"), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.User("PLAIN", "ada", "right", may(kmsg.ACLOperationRead), may(kmsg.ACLOperationDescribe)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(alone.Close)
+	ada := func(password string) kafkastreamer.SASL {
+		return kafkastreamer.SASL{Mechanism: "plain", User: "ada", Password: password}
+	}
 	for name, c := range map[string]struct {
 		connection kafkastreamer.Connection
 		topic      string
@@ -97,7 +172,8 @@ func TestSourceFaults(t *testing.T) {
 	}{
 		"wrong address":  {kafkastreamer.Connection{Brokers: []string{"127.0.0.1:1"}}, "northwind.orders", []string{"127.0.0.1:1", "nobody answers there; kafka.brokers", "connection refused"}},
 		"no such topic":  {kafkastreamer.Connection{Brokers: open.ListenAddrs()}, "nowhere", []string{open.ListenAddrs()[0], "topic nowhere", "UNKNOWN_TOPIC"}},
-		"wrong password": {kafkastreamer.Connection{Brokers: guarded.ListenAddrs(), SASL: kafkastreamer.SASL{Mechanism: "plain", User: "ada", Password: "wrong"}}, "northwind.orders", []string{guarded.ListenAddrs()[0], "authentication of user ada (SASL PLAIN) failed"}},
+		"wrong password": {kafkastreamer.Connection{Brokers: guarded.ListenAddrs(), SASL: ada("wrong")}, "northwind.orders", []string{guarded.ListenAddrs()[0], "authentication of user ada (SASL PLAIN) failed"}},
+		"no group":       {kafkastreamer.Connection{Brokers: alone.ListenAddrs(), SASL: ada("right")}, "northwind.orders", []string{alone.ListenAddrs()[0], "group wfrt: our user needs Read on the group", "GROUP_AUTHORIZATION_FAILED"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

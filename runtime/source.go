@@ -85,6 +85,9 @@ type Position struct {
 // Commit tells the group that everything before the positions is done; they are of partitions that are assigned. It returns soon
 // after ctx ends.
 //
+// A partition that goes back, because its topic was deleted and made again, is revoked, as lost, and
+// assigned anew, before its next message comes.
+//
 // Pause lets no more messages of a partition come, but for those that are on their way, until Resume. A partition that is assigned
 // anew is not paused.
 //
@@ -105,8 +108,9 @@ type Source interface {
 // SourceReader is told which partitions its Source reads. Its methods are called one at a time, and never between the return of one
 // Receive and the call of the next: a message that Receive returned is of a partition that is still assigned.
 //
-// Assigned is told of a partition before its first message comes: at is where the group has committed, or, when it never has,
-// where the source was told to start, as an offset that will not change by itself. Assigned returns where to begin: there, or further on
+// Assigned is told of a partition before its first message comes: at is where the group has committed. When it has not, or only for
+// a topic of that name before, committed is false, and at is where the source was told to start, as an
+// offset that will not change by itself, if the partition was there when the group began with the topic, and else its start. Assigned returns where to begin: there, or further on
 // when more is known to be done. An error refuses the partition for now.
 //
 // Revoked is told of partitions that go to another member when it returns. Until then they may be committed, unless lost says

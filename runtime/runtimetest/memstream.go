@@ -13,33 +13,64 @@ import (
 // between members as members come and go, one rebalance at a time, as cooperative members of a Kafka group do.
 type MemStream struct {
 	mu      sync.Mutex
-	topics  map[string][][]runtime.Message // by partition
+	topics  map[string]*memTopic
 	groups  map[string]*memGroup
 	changed chan struct{} // closed and replaced when something happens
 	down    error         // what every call fails with; nil: the broker is there
 	loses   bool          // commits are answered and lost
 }
 
+type memTopic struct {
+	id         runtime.TopicID
+	partitions [][]runtime.Message
+}
+
 type memGroup struct {
 	committed map[memPartition]int64
+	began     map[string]memBegan // by topic
 	members   []*memSource
+}
+
+// memBegan is how many partitions a topic had when a group began with it. In those that came later it begins at the start.
+type memBegan struct {
+	id         runtime.TopicID
+	partitions int
 }
 
 type memPartition struct {
 	topic  string
+	id     runtime.TopicID
 	number int32
+}
+
+func (p memPartition) position(offset int64) runtime.Position {
+	return runtime.Position{Topic: p.topic, TopicID: p.id, Partition: p.number, Offset: offset}
 }
 
 // NewMemStream returns a broker without topics.
 func NewMemStream() *MemStream {
-	return &MemStream{topics: map[string][][]runtime.Message{}, groups: map[string]*memGroup{}, changed: make(chan struct{})}
+	return &MemStream{topics: map[string]*memTopic{}, groups: map[string]*memGroup{}, changed: make(chan struct{})}
 }
 
-// Topic makes a topic with so many partitions.
+// Topic makes a topic with so many partitions. One of that name is deleted before.
 func (s *MemStream) Topic(name string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.topics[name] = make([][]runtime.Message, partitions)
+	t := &memTopic{partitions: make([][]runtime.Message, partitions)}
+	copy(t.id[:], name)
+	if before := s.topics[name]; before != nil {
+		t.id[len(t.id)-1] = before.id[len(t.id)-1] + 1
+	}
+	s.topics[name] = t
+	s.broadcast()
+}
+
+// Grow adds so many partitions to a topic.
+func (s *MemStream) Grow(name string, partitions int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[name]
+	t.partitions = append(t.partitions, make([][]runtime.Message, partitions)...)
 	s.broadcast()
 }
 
@@ -47,17 +78,12 @@ func (s *MemStream) Topic(name string, partitions int) {
 func (s *MemStream) Produce(m runtime.Message) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := &s.topics[m.Topic][m.Partition]
-	m.Offset, m.TopicID = int64(len(*p)), topicID(m.Topic)
+	t := s.topics[m.Topic]
+	p := &t.partitions[m.Partition]
+	m.Offset, m.TopicID = int64(len(*p)), t.id
 	*p = append(*p, m)
 	s.broadcast()
 	return m.Offset
-}
-
-func topicID(topic string) runtime.TopicID {
-	var id runtime.TopicID
-	copy(id[:], topic)
-	return id
 }
 
 // Fail makes every call fail with cause until it is nil.
@@ -79,10 +105,37 @@ func (s *MemStream) LoseCommits(loses bool) {
 func (s *MemStream) Committed(group, topic string, partition int32) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at, ok := s.group(group).committed[memPartition{topic, partition}]; ok {
+	if at, ok := s.group(group).committed[s.partition(topic, partition)]; ok {
 		return at
 	}
 	return -1
+}
+
+// Commit sets what a group has committed of a partition.
+func (s *MemStream) Commit(group, topic string, partition int32, offset int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.group(group).committed[s.partition(topic, partition)] = offset
+}
+
+// partition returns that of the topic that has the name now.
+// REQUIRES: s.mu
+func (s *MemStream) partition(topic string, number int32) memPartition {
+	p := memPartition{topic: topic, number: number}
+	if t := s.topics[topic]; t != nil {
+		p.id = t.id
+	}
+	return p
+}
+
+// log returns what lies in a partition; false when its topic is not there any more.
+// REQUIRES: s.mu
+func (s *MemStream) log(p memPartition) ([]runtime.Message, bool) {
+	t := s.topics[p.topic]
+	if t == nil || t.id != p.id {
+		return nil, false
+	}
+	return t.partitions[p.number], true
 }
 
 // Open returns what opens a source of a group that begins before the first message, or, if latest, after the last.
@@ -104,7 +157,7 @@ func (s *MemStream) Open(group string, latest bool, topics ...string) runtime.Op
 func (s *MemStream) group(name string) *memGroup {
 	g := s.groups[name]
 	if g == nil {
-		g = &memGroup{committed: map[memPartition]int64{}}
+		g = &memGroup{committed: map[memPartition]int64{}, began: map[string]memBegan{}}
 		s.groups[name] = g
 	}
 	return g
@@ -135,8 +188,10 @@ type memSource struct {
 func (m *memSource) wants() []memPartition {
 	var all []memPartition
 	for _, topic := range m.topics {
-		for number := range m.stream.topics[topic] {
-			all = append(all, memPartition{topic, int32(number)})
+		if t := m.stream.topics[topic]; t != nil {
+			for number := range t.partitions {
+				all = append(all, memPartition{topic, t.id, int32(number)})
+			}
 		}
 	}
 	mine := slices.Index(m.group.members, m)
@@ -156,8 +211,9 @@ func (m *memSource) rebalance(ctx context.Context) (bool, error) {
 	wants := m.wants()
 	for p := range m.has {
 		if !slices.Contains(wants, p) {
+			_, there := s.log(p)
 			s.mu.Unlock()
-			m.reader.Revoked(ctx, []runtime.Position{{Topic: p.topic, TopicID: topicID(p.topic), Partition: p.number}}, false)
+			m.reader.Revoked(ctx, []runtime.Position{p.position(0)}, !there)
 			s.mu.Lock()
 			delete(m.has, p)
 			delete(m.paused, p)
@@ -171,13 +227,10 @@ func (m *memSource) rebalance(ctx context.Context) (bool, error) {
 		if taken {
 			continue
 		}
-		at, committed := m.group.committed[p]
-		if !committed && m.latest {
-			at = int64(len(s.topics[p.topic][p.number]))
-		}
+		at, committed := m.begin(p)
 		m.has[p] = at
 		s.mu.Unlock()
-		from, err := m.reader.Assigned(ctx, runtime.Position{Topic: p.topic, TopicID: topicID(p.topic), Partition: p.number, Offset: at}, committed)
+		from, err := m.reader.Assigned(ctx, p.position(at), committed)
 		s.mu.Lock()
 		if m.has[p] = from; err != nil {
 			delete(m.has, p)
@@ -187,6 +240,27 @@ func (m *memSource) rebalance(ctx context.Context) (bool, error) {
 	}
 	s.mu.Unlock()
 	return false, nil
+}
+
+// begin returns where the group begins in a partition, and whether that is what it has committed.
+// REQUIRES: s.mu
+func (m *memSource) begin(p memPartition) (at int64, committed bool) {
+	t := m.stream.topics[p.topic]
+	began, ok := m.group.began[p.topic]
+	if !ok || began.id != p.id {
+		began = memBegan{id: p.id}
+		if !ok {
+			began.partitions = len(t.partitions)
+		}
+		m.group.began[p.topic] = began
+	}
+	end := int64(len(t.partitions[p.number]))
+	at, committed = m.group.committed[p]
+	switch {
+	case !committed && m.latest && int(p.number) < began.partitions:
+		return end, false
+	}
+	return at, committed
 }
 
 // Receive implements runtime.Source.
@@ -231,7 +305,7 @@ func (m *memSource) take() []runtime.Message {
 	defer s.mu.Unlock()
 	var all []runtime.Message
 	for p, at := range m.has {
-		log := s.topics[p.topic][p.number]
+		log, _ := s.log(p)
 		if m.paused[p] || at >= int64(len(log)) {
 			continue
 		}
@@ -262,7 +336,7 @@ func (m *memSource) Commit(ctx context.Context, positions []runtime.Position) er
 		return s.down
 	}
 	for _, at := range positions {
-		p := memPartition{at.Topic, at.Partition}
+		p := s.partition(at.Topic, at.Partition)
 		if _, has := m.has[p]; !has {
 			return fmt.Errorf("runtimetest: partition %d of topic %s is not assigned", at.Partition, at.Topic)
 		}
@@ -277,14 +351,14 @@ func (m *memSource) Commit(ctx context.Context, positions []runtime.Position) er
 func (m *memSource) Pause(topic string, partition int32) {
 	m.stream.mu.Lock()
 	defer m.stream.mu.Unlock()
-	m.paused[memPartition{topic, partition}] = true
+	m.paused[m.stream.partition(topic, partition)] = true
 }
 
 // Resume implements runtime.Source.
 func (m *memSource) Resume(topic string, partition int32) {
 	m.stream.mu.Lock()
 	defer m.stream.mu.Unlock()
-	delete(m.paused, memPartition{topic, partition})
+	delete(m.paused, m.stream.partition(topic, partition))
 	m.stream.broadcast()
 }
 
@@ -296,9 +370,12 @@ func (m *memSource) Ends(_ context.Context, partitions []runtime.Position) ([]ru
 	if s.down != nil {
 		return nil, s.down
 	}
-	ends := slices.Clone(partitions)
-	for i := range ends {
-		ends[i].Offset = int64(len(s.topics[ends[i].Topic][ends[i].Partition]))
+	var ends []runtime.Position
+	for _, at := range partitions {
+		if log, there := s.log(s.partition(at.Topic, at.Partition)); there {
+			at.Offset = int64(len(log))
+			ends = append(ends, at)
+		}
 	}
 	return ends, nil
 }

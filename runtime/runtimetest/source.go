@@ -17,10 +17,16 @@ import (
 type Stream interface {
 	// Topic makes a topic with so many partitions, and returns when it can be read.
 	Topic(t *testing.T, name string, partitions int)
+	// Remake deletes a topic and makes one of its name with so many partitions, and returns when that can be written.
+	Remake(t *testing.T, name string, partitions int)
+	// Grow adds so many partitions to a topic, and returns when they can be written.
+	Grow(t *testing.T, name string, partitions int)
 	// Produce appends a message to a partition.
 	Produce(t *testing.T, topic string, partition int32, value string)
 	// Open returns what opens a source of a group that begins before the first message or, if latest, after the last.
 	Open(group string, latest bool, topics ...string) runtime.OpenSource
+	// Commit sets what a group without members has committed of a partition.
+	Commit(t *testing.T, group, topic string, partition int32, offset int64)
 }
 
 // sourcePatience is how long TestSource waits for what must happen.
@@ -43,6 +49,10 @@ func TestSource(t *testing.T, stream func(t *testing.T) Stream) {
 		{"partitions know their ends", testSourceEnds},
 		{"members share the partitions and give them up", testSourceRebalance},
 		{"a partition that comes back is not paused", testSourceBack},
+		{"a topic that is made again is read from its start", testSourceRemade},
+		{"what was committed of the topic before does not count", testSourceRemadeAway},
+		{"a partition that is added is read from its start", testSourceGrown},
+		{"where to start holds for all partitions that were there", testSourceFirst},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &sourceTest{T: t, Stream: stream(t), topic: "topic-" + strconv.FormatInt(time.Now().UnixNano(), 10)}
@@ -65,12 +75,13 @@ type member struct {
 
 	mu       sync.Mutex
 	assigned map[int32]runtime.Position
-	begin    int64 // at least
+	fresh    map[int32]bool // of those: nothing was committed
+	begin    int64          // at least
 }
 
 func (s *sourceTest) open(group string, latest bool, begin int64) *member {
 	s.Helper()
-	m := &member{s: s, assigned: map[int32]runtime.Position{}, begin: begin}
+	m := &member{s: s, assigned: map[int32]runtime.Position{}, fresh: map[int32]bool{}, begin: begin}
 	source, err := s.Open(s.topic+group, latest, s.topic)(m)
 	if err != nil {
 		s.Fatal(err)
@@ -80,11 +91,11 @@ func (s *sourceTest) open(group string, latest bool, begin int64) *member {
 }
 
 // Assigned implements runtime.SourceReader.
-func (m *member) Assigned(_ context.Context, at runtime.Position, _ bool) (int64, error) {
+func (m *member) Assigned(_ context.Context, at runtime.Position, committed bool) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at.Offset = max(at.Offset, m.begin)
-	m.assigned[at.Partition] = at
+	m.assigned[at.Partition], m.fresh[at.Partition] = at, !committed
 	return at.Offset, nil
 }
 

@@ -2,7 +2,11 @@ package runtimetest
 
 import (
 	"context"
+	"reflect"
+	"strconv"
 	"time"
+
+	"github.com/wfrt/wfrt/runtime"
 )
 
 // until receives nothing until something holds.
@@ -60,4 +64,89 @@ func testSourceBack(s *sourceTest) {
 		}
 	}
 	m.nothing()
+}
+
+// testSourceRemade has the topic deleted and made again, with less partitions, under a member: it gives up the one and has the other.
+func testSourceRemade(s *sourceTest) {
+	s.fill(0, 12)
+	m := s.open("g", true, 0) // also where the group began at the end
+	defer m.Close()
+	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	s.fill(12, 24)
+	s.wantAll(m.receive(12), 12, 24)
+	m.commit()
+	before := m.topicID()
+	s.Remake(s.T, s.topic, 2)
+	for i := range 6 {
+		s.Produce(s.T, s.topic, int32(i%2), strconv.Itoa(i))
+	}
+	got := m.receive(6)
+	if want := (map[int32][]string{0: {"0", "2", "4"}, 1: {"1", "3", "5"}}); !reflect.DeepEqual(got, want) {
+		s.Errorf("got %v, want %v", got, want)
+	}
+	if m.topicID() == before {
+		s.Error("the topic has the ID of the one before")
+	}
+	m.commit()
+	for i := range 2 {
+		s.Produce(s.T, s.topic, int32(i), "more")
+	}
+	m.receive(2)
+}
+
+func (m *member) topicID() runtime.TopicID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.assigned[0].TopicID
+}
+
+// testSourceRemadeAway has the topic deleted and made again while nobody reads.
+func testSourceRemadeAway(s *sourceTest) {
+	s.fill(0, 12)
+	m := s.open("g", false, 0)
+	m.receive(12)
+	m.commit()
+	m.Close()
+	s.Remake(s.T, s.topic, 3)
+	s.fill(0, 30) // beyond what was committed
+	m = s.open("g", false, 0)
+	defer m.Close()
+	s.wantAll(m.receive(30), 0, 30)
+}
+
+// testSourceGrown has a partition added to a topic whose group began at the end: nothing of it is passed over.
+func testSourceGrown(s *sourceTest) {
+	s.fill(0, 12)
+	m := s.open("g", true, 0)
+	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	m.commit()
+	m.Close()
+	s.Grow(s.T, s.topic, 1)
+	s.Produce(s.T, s.topic, 3, "added")
+	m = s.open("g", true, 0)
+	defer m.Close()
+	if got := m.receive(1); len(got[3]) != 1 {
+		s.Errorf("got %v", got)
+	}
+	m.nothing()
+}
+
+// testSourceFirst has a member that began at the end commit one partition and leave: the others still begin at the end.
+func testSourceFirst(s *sourceTest) {
+	s.fill(0, 12)
+	m := s.open("g", true, 0)
+	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	m.mu.Lock()
+	first := m.assigned[0]
+	m.assigned = map[int32]runtime.Position{} // it forgets, and commits nothing more
+	m.mu.Unlock()
+	if err := m.Commit(s.Context(), []runtime.Position{first}); err != nil {
+		s.Fatal(err)
+	}
+	m.Close()
+	m = s.open("g", true, 0)
+	defer m.Close()
+	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	s.fill(12, 15)
+	s.wantAll(m.receive(3), 12, 15)
 }

@@ -1,0 +1,245 @@
+package kafkastreamer
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wfrt/wfrt/runtime"
+)
+
+// mark is what our commits say besides their offset, in their metadata: of which topic of that name the offset is, and how many
+// partitions the topic had when the group began with it. To the others "where to start" does not apply: they came later.
+type mark struct {
+	topic runtime.TopicID
+	began int32 // 0: the group had another topic of that name before
+}
+
+const markFormat = "wfrt topic=%s partitions=%d"
+
+func (m mark) String() string { return fmt.Sprintf(markFormat, m.topic, m.began) }
+
+// of reports whether the mark is of a topic. Brokers before 2.8 tell no IDs: then it is.
+func (m mark) of(topic runtime.TopicID) bool {
+	var none runtime.TopicID
+	return m.topic == topic || m.topic == none || topic == none
+}
+
+// parseMark reports false for metadata that is not ours: a commit of an earlier version, or of a tool.
+func parseMark(text string) (mark, bool) {
+	var m mark
+	var id string
+	if n, err := fmt.Sscanf(text, markFormat, &id, &m.began); n != 2 || err != nil || text != fmt.Sprintf(markFormat, id, m.began) {
+		return mark{}, false
+	}
+	b, err := hex.DecodeString(id)
+	return m, err == nil && copy(m.topic[:], b) == len(m.topic) && len(b) == len(m.topic)
+}
+
+// began returns the mark of a topic that has so many partitions now: as the group's commits have it or, before the first, as it is.
+func began(topic runtime.TopicID, now int32, commits map[int32]kadm.OffsetResponse) mark {
+	m := mark{topic: topic, began: -1}
+	another, unmarked := false, int32(0)
+	for number, c := range commits {
+		if c.At < 0 {
+			continue
+		}
+		switch theirs, ok := parseMark(c.Metadata); {
+		case !ok:
+			unmarked = max(unmarked, number+1)
+		case !theirs.of(topic):
+			another = true
+		case m.began < 0 || theirs.began < m.began:
+			m.began = theirs.began
+		}
+	}
+	switch {
+	case m.began >= 0:
+	case another:
+		m.began = 0
+	case unmarked > 0:
+		m.began = unmarked
+	default:
+		m.began = now
+	}
+	return m
+}
+
+// place is how far a partition was read.
+type place struct {
+	topic runtime.TopicID
+	next  int64
+}
+
+type partition struct {
+	topic  string
+	number int32
+}
+
+// found is what the brokers tell of some topics.
+type found struct {
+	topics             kadm.TopicDetails
+	commits            kadm.OffsetResponses
+	first, start, ends kadm.ListedOffsets // start: where the source was told to
+}
+
+// look asks the brokers about topics.
+func (s *source) look(ctx context.Context, names []string) (found, error) {
+	var f found
+	var err error
+	if f.topics, err = s.admin.ListTopics(ctx, names...); err != nil {
+		return f, err
+	}
+	if f.commits, err = s.admin.FetchOffsets(ctx, s.opt.Group); err != nil {
+		return f, err
+	}
+	if f.ends, err = s.admin.ListEndOffsets(ctx, names...); err != nil {
+		return f, err
+	}
+	if f.first, err = s.admin.ListStartOffsets(ctx, names...); err != nil {
+		return f, err
+	}
+	switch at := s.opt.Start.at; {
+	case s.opt.Start.latest:
+		f.start = f.ends
+	case !at.IsZero():
+		f.start, err = s.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), names...)
+	default:
+		f.start = f.first
+	}
+	return f, err
+}
+
+// adjust tells the reader of partitions that are assigned, and begins where it says.
+func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	select {
+	case <-s.owned:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if len(offsets) == 0 {
+		return offsets, nil
+	}
+	f, err := s.look(ctx, slices.Collect(maps.Keys(offsets)))
+	if err != nil {
+		return nil, s.unreached(err)
+	}
+	for topic, partitions := range offsets {
+		m := s.mark(topic, &f)
+		for number, offset := range partitions {
+			p := partition{topic, number}
+			at, committed, err := s.begin(p, m, offset.EpochOffset().Offset, &f)
+			if err != nil {
+				return nil, fmt.Errorf("kafka at %s: topic %s, partition %d: where to start: %w", s.reach.seeds, topic, number, err)
+			}
+			s.Resume(topic, number) // the client keeps one that it gave up paused
+			if s.has(p) {           // it does not tell of one that it had of the topic before
+				s.revoked(ctx, map[string][]int32{topic: {number}}, true)
+			}
+			from, err := s.assigned(ctx, p, place{m.topic, at}, committed)
+			if err != nil {
+				return nil, err
+			}
+			s.went(p, place{m.topic, from})
+			if from != at || !committed {
+				partitions[number] = kgo.NewOffset().At(from)
+			}
+		}
+	}
+	return offsets, nil
+}
+
+// mark returns that of a topic, which stays the same for as long as the topic is there.
+func (s *source) mark(topic string, f *found) mark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := runtime.TopicID(f.topics[topic].ID)
+	delete(s.anew, topic)
+	known, read := s.marks[topic]
+	if read && known.of(id) {
+		return known
+	}
+	m := began(id, int32(len(f.topics[topic].Partitions)), f.commits[topic])
+	if read {
+		m.began = 0 // the reader had another topic of that name
+	}
+	s.marks[topic] = m
+	return m
+}
+
+// begin returns where the group begins in a partition, and whether that is what it has committed.
+func (s *source) begin(p partition, m mark, committed int64, f *found) (at int64, isCommitted bool, err error) {
+	first, start := f.first[p.topic][p.number], f.start[p.topic][p.number]
+	_, ok := f.topics[p.topic].Partitions[p.number]
+	if err := cmp.Or(first.Err, start.Err); err != nil || !ok {
+		return 0, false, cmp.Or(err, errors.New("there is no such partition"))
+	}
+	if committed >= 0 {
+		theirs, marked := parseMark(f.commits[p.topic][p.number].Metadata)
+		if marked && !theirs.of(m.topic) {
+			s.log.Warn("a topic was deleted and made again: it is read from its start; what the group had committed is of the one before",
+				"topic", p.topic, "partition", p.number, "committed", committed, "start", first.Offset)
+			return first.Offset, false, nil
+		}
+		return committed, true, nil
+	}
+	if p.number >= m.began {
+		return first.Offset, false, nil
+	}
+	return start.Offset, false, nil
+}
+
+// assigned tells the reader of a partition.
+func (s *source) assigned(ctx context.Context, p partition, at place, committed bool) (int64, error) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	return s.reader.Assigned(ctx, runtime.Position{Topic: p.topic, TopicID: at.topic, Partition: p.number, Offset: at.next}, committed)
+}
+
+// revoked tells the reader of partitions that go. Of a topic that was made anew there is nothing left to commit.
+func (s *source) revoked(ctx context.Context, gone map[string][]int32, lost bool) {
+	var held, away []runtime.Position
+	s.mu.Lock()
+	for topic, numbers := range gone {
+		for _, n := range numbers {
+			at := runtime.Position{Topic: topic, TopicID: s.places[partition{topic, n}].topic, Partition: n}
+			if delete(s.places, partition{topic, n}); lost || s.anew[topic] {
+				away = append(away, at)
+			} else {
+				held = append(held, at)
+			}
+		}
+	}
+	s.mu.Unlock()
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if len(away) > 0 {
+		s.reader.Revoked(ctx, away, true)
+	}
+	if len(held) > 0 {
+		s.reader.Revoked(ctx, held, false)
+	}
+}
+
+// went notes how far a partition was read, and returns how far it was before.
+func (s *source) went(p partition, to place) (before place, assigned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, assigned = s.places[p]
+	s.places[p] = to
+	return before, assigned
+}
+
+func (s *source) has(p partition) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, assigned := s.places[p]
+	return assigned
+}

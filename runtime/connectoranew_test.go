@@ -1,0 +1,36 @@
+package runtime_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/runtime/runtimetest"
+)
+
+// TestConnectorOverATopicMadeAgain has the topic deleted and made again under a connector: its messages have the offsets of others
+// that took effect, and take effect all the same.
+func TestConnectorOverATopicMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := runtimetest.NewMemStream()
+		opt := onMemory()
+		opt.Connectors = []runtime.Connector{triggers(t, stream)}
+		e := start(t, opt, orders())
+		const rounds, each = 3, 30
+		for round := range rounds {
+			stream.Topic("northwind.orders", 2)
+			for i := range each {
+				stream.Produce(order(int32(i%2), fmt.Sprintf("order-%d-%d", round, i), "{}"))
+			}
+			elapse(time.Minute)
+		}
+		wantOneEach(t, runsEach(t, e), rounds*each)
+		for partition := range int32(2) {
+			if at := stream.Committed("wfrt", "northwind.orders", partition); at != each/2 {
+				t.Errorf("partition %d is committed up to %d", partition, at)
+			}
+		}
+	})
+}
