@@ -147,6 +147,11 @@ func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			if err != nil {
 				return nil, err
 			}
+			if end := f.ends[topic][number].Offset; from > end {
+				s.log.Warn("the log ends before what was done already: messages were lost, and new ones with their offsets will be passed over; "+
+					"give the connector another name to have them read", "topic", topic, "partition", number, "done", from, "end", end)
+				from = end
+			}
 			s.went(p, place{m.topic, from})
 			if from != at || !committed {
 				partitions[number] = kgo.NewOffset().At(from)
@@ -176,16 +181,21 @@ func (s *source) mark(topic string, f *found) mark {
 
 // begin returns where the group begins in a partition, and whether that is what it has committed.
 func (s *source) begin(p partition, m mark, committed int64, f *found) (at int64, isCommitted bool, err error) {
-	first, start := f.first[p.topic][p.number], f.start[p.topic][p.number]
+	first, start, end := f.first[p.topic][p.number], f.start[p.topic][p.number], f.ends[p.topic][p.number]
 	_, ok := f.topics[p.topic].Partitions[p.number]
-	if err := cmp.Or(first.Err, start.Err); err != nil || !ok {
+	if err := cmp.Or(first.Err, start.Err, end.Err); err != nil || !ok {
 		return 0, false, cmp.Or(err, errors.New("there is no such partition"))
 	}
 	if committed >= 0 {
 		theirs, marked := parseMark(f.commits[p.topic][p.number].Metadata)
-		if marked && !theirs.of(m.topic) {
+		switch {
+		case marked && !theirs.of(m.topic):
 			s.log.Warn("a topic was deleted and made again: it is read from its start; what the group had committed is of the one before",
 				"topic", p.topic, "partition", p.number, "committed", committed, "start", first.Offset)
+			return first.Offset, false, nil
+		case committed > end.Offset:
+			s.log.Warn("the group has committed an offset beyond the end of the log: the partition is read from its start",
+				"topic", p.topic, "partition", p.number, "committed", committed, "end", end.Offset, "start", first.Offset)
 			return first.Offset, false, nil
 		}
 		return committed, true, nil
@@ -242,4 +252,46 @@ func (s *source) has(p partition) bool {
 	defer s.mu.Unlock()
 	_, assigned := s.places[p]
 	return assigned
+}
+
+// follow notes how far the partitions of fetches were read. One that went back has lost messages, and may have others now in their
+// place: the reader hears that it is gone, and that it has it anew. When it refuses, they come again.
+func (s *source) follow(ctx context.Context, fetches kgo.Fetches) error {
+	var refused error
+	for i := range fetches {
+		for j := range fetches[i].Topics {
+			t := &fetches[i].Topics[j]
+			for k := range t.Partitions {
+				fp := &t.Partitions[k]
+				if len(fp.Records) == 0 {
+					continue
+				}
+				p, first := partition{t.Topic, fp.Partition}, fp.Records[0].Offset
+				before, assigned := s.went(p, place{t.TopicID, fp.Records[len(fp.Records)-1].Offset + 1})
+				if !assigned || first >= before.next {
+					continue
+				}
+				if err := s.setBack(ctx, p, before, place{t.TopicID, first}); err != nil {
+					refused = errors.Join(refused, err)
+					fp.Records = nil
+				}
+			}
+		}
+	}
+	return refused
+}
+
+// setBack tells the reader of a partition that went back.
+func (s *source) setBack(ctx context.Context, p partition, from, to place) error {
+	s.log.Warn("a partition was set back: its log lost messages, or its topic was made again", "topic", p.topic, "partition", p.number,
+		"from", from.next, "to", to.next)
+	s.telling.Lock()
+	s.reader.Revoked(context.WithoutCancel(ctx), []runtime.Position{{Topic: p.topic, TopicID: from.topic, Partition: p.number}}, true)
+	s.telling.Unlock()
+	_, err := s.assigned(ctx, p, to, false)
+	if err != nil {
+		s.went(p, from)
+		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: -1, Offset: to.next}}})
+	}
+	return err
 }

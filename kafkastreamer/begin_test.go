@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
 	"github.com/wfrt/wfrt/runtime"
@@ -208,4 +210,60 @@ func topicID(t *testing.T, s *stream) runtime.TopicID {
 		t.Fatal(err)
 	}
 	return runtime.TopicID(topics["orders"].ID)
+}
+
+// TestSourceSetBack has the log of a partition become shorter than it was read: brokers that tell no topic's ID, and a topic that is
+// made again. The reader hears of it, may refuse it for now, and nothing of what comes is passed over.
+func TestSourceSetBack(t *testing.T) {
+	_, brokers := fake(t, kfake.MaxVersions(kversion.V2_7_0()))
+	s := newStream(t, brokers)
+	s.Topic(t, "orders", 1)
+	for i := range 5 {
+		s.Produce(t, "orders", 0, fmt.Sprint("old ", i))
+	}
+	r, log := &told{refuses: 2}, newLogged()
+	_, source := begun(t, brokers, kafkastreamer.Earliest(), r, log, 5)
+	s.Remake(t, "orders", 1)
+	for i := range 2 {
+		s.Produce(t, "orders", 0, fmt.Sprint("new ", i))
+	}
+	wantValues(t, values(t, source, 2), "new 0", "new 1")
+	source.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	anew := "partition 0 at 0, committed: false"
+	if want := []string{anew, anew, anew}; !slices.Equal(r.assigned, want) || r.gone < 2 {
+		t.Errorf("it was told of %s, and %d times that it is gone", r.assigned, r.gone)
+	}
+	log.want(t, "a partition was set back", "group=wfrt", "topic=orders", "partition=0", "from=5", "to=0")
+}
+
+// TestSourceBeyondTheLog says of a group that is ahead of its topic where it begins; and of a reader that is.
+func TestSourceBeyondTheLog(t *testing.T) {
+	_, brokers := fake(t)
+	s := newStream(t, brokers)
+	s.Topic(t, "orders", 1)
+	s.Produce(t, "orders", 0, "0")
+	s.Commit(t, "wfrt", "orders", 0, 15)
+	log := newLogged()
+	got, source := begun(t, brokers, kafkastreamer.Earliest(), &told{}, log, 1)
+	wantValues(t, got, "0")
+	source.Close()
+	log.want(t, "beyond the end of the log", "group=wfrt", "topic=orders", "partition=0", "committed=15", "end=1", "start=0")
+
+	log = newLogged()
+	s.Produce(t, "orders", 0, "1")
+	_, source = begun(t, brokers, kafkastreamer.Earliest(), &told{atLeast: 7}, log, 0)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := make(chan []runtime.Message, 1)
+	go func() {
+		messages, _ := source.Receive(ctx)
+		again <- messages
+	}()
+	log.want(t, "messages were lost", "done=7", "end=2")
+	s.Produce(t, "orders", 0, "2")
+	if messages := <-again; len(messages) != 1 || messages[0].Offset != 2 {
+		t.Errorf("got %v, want the message of offset 2: the reader decides", messages)
+	}
 }

@@ -163,7 +163,7 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 		polling, cancel := context.WithTimeout(ctx, pollAtMost)
 		fetches := s.client.PollRecords(polling, pollMessages)
 		cancel()
-		err := s.fault(fetches)
+		err := errors.Join(s.fault(fetches), s.follow(ctx, fetches))
 		if messages := messages(fetches); len(messages) > 0 {
 			s.later = err
 			return messages, nil

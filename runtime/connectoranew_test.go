@@ -34,3 +34,26 @@ func TestConnectorOverATopicMadeAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestConnectorBeyondTheLog has the group commit what the topic does not reach: nothing of the topic is passed over, and the group is
+// set right at once.
+func TestConnectorBeyondTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := runtimetest.NewMemStream()
+		stream.Topic("northwind.orders", 1)
+		stream.Commit("wfrt", "northwind.orders", 0, 15)
+		opt := onMemory()
+		opt.Connectors = []runtime.Connector{triggers(t, stream)}
+		e := start(t, opt, orders())
+		elapse(time.Minute)
+		if at := stream.Committed("wfrt", "northwind.orders", 0); at != 0 {
+			t.Errorf("the empty partition is committed up to %d", at)
+		}
+		const many = 20
+		for i := range many {
+			stream.Produce(order(0, fmt.Sprintf("order-%d", i), "{}"))
+		}
+		elapse(time.Minute)
+		wantOneEach(t, runsEach(t, e), many)
+	})
+}

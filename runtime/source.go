@@ -85,7 +85,7 @@ type Position struct {
 // Commit tells the group that everything before the positions is done; they are of partitions that are assigned. It returns soon
 // after ctx ends.
 //
-// A partition that goes back, because its topic was deleted and made again, is revoked, as lost, and
+// A partition that goes back, because its log lost messages, or because its topic was deleted and made again, is revoked, as lost, and
 // assigned anew, before its next message comes.
 //
 // Pause lets no more messages of a partition come, but for those that are on their way, until Resume. A partition that is assigned
@@ -109,9 +109,9 @@ type Source interface {
 // Receive and the call of the next: a message that Receive returned is of a partition that is still assigned.
 //
 // Assigned is told of a partition before its first message comes: at is where the group has committed. When it has not, or only for
-// a topic of that name before, committed is false, and at is where the source was told to start, as an
-// offset that will not change by itself, if the partition was there when the group began with the topic, and else its start. Assigned returns where to begin: there, or further on
-// when more is known to be done. An error refuses the partition for now.
+// a topic of that name before, or beyond the end of the log, committed is false, and at is where the source was told to start, as an
+// offset that will not change by itself, if the partition was there when the group began with the topic, and else its start.
+// Assigned returns where to begin: there, or further on when more is known to be done. An error refuses the partition for now.
 //
 // Revoked is told of partitions that go to another member when it returns. Until then they may be committed, unless lost says
 // that they are gone already. It returns soon after ctx ends, which the end of a Receive's context does not do.

@@ -257,6 +257,8 @@ func (m *memSource) begin(p memPartition) (at int64, committed bool) {
 	end := int64(len(t.partitions[p.number]))
 	at, committed = m.group.committed[p]
 	switch {
+	case committed && at > end:
+		return 0, false
 	case !committed && m.latest && int(p.number) < began.partitions:
 		return end, false
 	}

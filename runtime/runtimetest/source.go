@@ -53,6 +53,7 @@ func TestSource(t *testing.T, stream func(t *testing.T) Stream) {
 		{"what was committed of the topic before does not count", testSourceRemadeAway},
 		{"a partition that is added is read from its start", testSourceGrown},
 		{"where to start holds for all partitions that were there", testSourceFirst},
+		{"an offset beyond the end begins at the start", testSourceBeyond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &sourceTest{T: t, Stream: stream(t), topic: "topic-" + strconv.FormatInt(time.Now().UnixNano(), 10)}

@@ -150,3 +150,23 @@ func testSourceFirst(s *sourceTest) {
 	s.fill(12, 15)
 	s.wantAll(m.receive(3), 12, 15)
 }
+
+// testSourceBeyond has a group that has committed what the topic does not reach.
+func testSourceBeyond(s *sourceTest) {
+	s.fill(0, 12)
+	s.Commit(s.T, s.topic+"g", s.topic, 0, 100)
+	s.Commit(s.T, s.topic+"g", s.topic, 1, 4) // its end
+	m := s.open("g", false, 0)
+	defer m.Close()
+	got := m.receive(8)
+	if len(got[0]) != 4 || len(got[1]) != 0 || len(got[2]) != 4 {
+		s.Errorf("got %v", got)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, fresh := range m.fresh {
+		if fresh != (p != 1) {
+			s.Errorf("partition %d: committed: %t", p, !fresh)
+		}
+	}
+}
