@@ -148,8 +148,12 @@ func (s *shard) putSlot(sched *Schedule, b *Batch) error {
 // holdSlot keeps a slot until the run that is in its way has ended, and writes once that it waits.
 // REQUIRES: s.mu
 func (s *shard) holdSlot(t *Task, sched *Schedule, busy *InProgressError) error {
-	s.side.held[t.key()] = hold{run: busy.RunID, slot: t.Slot}
 	now := s.engine.now()
+	h := hold{run: busy.RunID, slot: t.Slot, due: t.Due}
+	if t.Due.After(now) {
+		h.due = now
+	}
+	s.side.held[t.key()] = h
 	next := *sched
 	next.LastAt, next.LastResult = now, "waits: "+busy.Error()
 	b := &Batch{PrevSchedule: sched, NextSchedule: &next}

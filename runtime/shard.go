@@ -93,9 +93,7 @@ func (s *shard) commit(b *Batch) error {
 			}
 		}
 	}
-	for i := range b.AddTasks {
-		s.side.arm(b.AddTasks[i].Due)
-	}
+	s.side.committed(b)
 	if b.Remember != nil {
 		s.armTimer(b.Remember.ExpiresAt)
 	}

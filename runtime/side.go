@@ -8,36 +8,6 @@ import (
 	"time"
 )
 
-// sidePage is how many due tasks of a shard are looked at a time.
-const sidePage = 64
-
-// sideShare is how many tasks of one lane a shard has under way at a time.
-const sideShare = 16
-
-// side does the tasks of a shard beside its runs: hooks, intents, erasures and the slots of schedules. None of them blocks a
-// run, and one that fails is tried again by itself, for as long as it takes.
-//
-// Those that call handlers of one workflow have a lane of their own, so that a slow module delays no other's. A task stays in
-// the store until it is done. busy keeps a task that is under way from being begun again.
-type side struct {
-	shard   *shard
-	busy    map[taskKey]lane // guarded by shard.mu, as what follows
-	lanes   map[lane]int     // tasks under way
-	held    map[taskKey]hold // slots that wait for the end of a run
-	timer   ClockTimer
-	nextDue time.Time
-	more    bool // something is due that could not be begun
-}
-
-// hold is why a slot waits.
-type hold struct {
-	run  RunID     // for whose end
-	slot time.Time // another slot of the schedule does not wait
-}
-
-// lane is the tasks that can delay each other: those that call handlers of one workflow, or "", those that call none.
-type lane string
-
 // lanes bounds the tasks of each lane over all shards.
 type lanes struct {
 	limit int
@@ -86,117 +56,6 @@ func (e *Engine) holds(kind TaskKind) bool {
 	}
 }
 
-// taskKey identifies a task.
-type taskKey struct {
-	kind     TaskKind
-	runID    RunID
-	version  uint64
-	workflow string
-	name     string
-}
-
-func (t *Task) key() taskKey {
-	return taskKey{kind: t.Kind, runID: t.RunID, version: t.Version, workflow: t.Workflow, name: t.Name}
-}
-
-func (d *side) init(s *shard) {
-	d.shard, d.busy, d.lanes, d.held = s, map[taskKey]lane{}, map[lane]int{}, map[taskKey]hold{}
-}
-
-// ended has the slots looked at that waited for the end of a run.
-// REQUIRES: shard.mu
-func (d *side) ended(id RunID) {
-	for key, h := range d.held {
-		if h.run == id {
-			delete(d.held, key)
-			d.arm(d.shard.engine.now())
-		}
-	}
-}
-
-// arm has the tasks looked at when due, or before.
-// REQUIRES: shard.mu
-func (d *side) arm(due time.Time) {
-	s := d.shard
-	if s.stopped || d.timer != nil && !due.Before(d.nextDue) {
-		return
-	}
-	if d.timer != nil {
-		d.timer.Stop()
-	}
-	d.nextDue = due
-	d.timer = s.engine.opt.Clock.AfterFunc(max(0, due.Sub(s.engine.now())), d.look)
-}
-
-// look begins what is due, as far as there is room, and sleeps until the next.
-func (d *side) look() {
-	s := d.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped || s.engine.Err() != nil {
-		return
-	}
-	if d.timer != nil {
-		d.timer.Stop()
-		d.timer = nil
-	}
-	if err := d.begin(); err != nil {
-		s.engine.fail(fmt.Errorf("runtime: tasks of shard %d: %w", s.id, err))
-	}
-}
-
-// begin begins the first page of due tasks of which any can be begun: those before it wait for their lanes.
-// REQUIRES: shard.mu
-func (d *side) begin() error {
-	s := d.shard
-	d.more = false
-	var after *Task
-	for {
-		due, next, err := s.engine.store.DueTasks(s.id, s.engine.now(), after, sidePage, nil)
-		if err != nil {
-			return err
-		}
-		begun := false
-		for i := range due {
-			t := &due[i]
-			if s.engine.holds(t.Kind) { // until the disk has space: then all are looked at
-				continue
-			}
-			key := t.key()
-			if h, held := d.held[key]; held && h.slot.Equal(t.Slot) {
-				continue
-			}
-			if _, busy := d.busy[key]; busy { // or it has just been replaced, as the next slot of a schedule that catches up
-				d.more = true
-				continue
-			}
-			in, err := s.lane(t)
-			if err != nil {
-				return err
-			}
-			if d.lanes[in] >= sideShare {
-				d.more = true
-				continue
-			}
-			d.busy[key] = in
-			d.lanes[in]++
-			begun = true
-			s.engine.owned.Go(func() { d.do(t, in) })
-		}
-		if len(due) < sidePage {
-			if !next.IsZero() {
-				d.arm(next)
-			}
-			return nil
-		}
-		if begun {
-			d.more = true
-			return nil
-		}
-		after = &due[len(due)-1]
-	}
-}
-
 // do does one task and looks for more.
 func (d *side) do(t *Task, in lane) {
 	s := d.shard
@@ -205,13 +64,7 @@ func (d *side) do(t *Task, in lane) {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(d.busy, key)
-		if d.lanes[in]--; d.lanes[in] == 0 {
-			delete(d.lanes, in)
-		}
-		if d.more {
-			d.arm(e.now())
-		}
+		d.done(key)
 	}()
 	places := e.sides.of(in)
 	select {

@@ -42,7 +42,7 @@ func (s *shard) startTimers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.armTimer(s.engine.now())
-	s.side.arm(s.engine.now())
+	s.side.restart()
 }
 
 func (s *shard) stopTimers() {

@@ -1,0 +1,170 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wfrt/wfrt/runtime"
+	"github.com/wfrt/wfrt/runtime/runtimetest"
+)
+
+// countingStore counts how often tasks are looked for, and how many are found.
+type countingStore struct {
+	*runtimetest.MemStore
+	looks, rows atomic.Int64
+}
+
+func (s *countingStore) DueTasks(
+	shard runtime.Shard, now time.Time, after *runtime.Task, limit int, dst []runtime.Task,
+) ([]runtime.Task, time.Time, error) {
+	tasks, next, err := s.MemStore.DueTasks(shard, now, after, limit, dst)
+	s.looks.Add(1)
+	s.rows.Add(int64(len(tasks) - len(dst)))
+	return tasks, next, err
+}
+
+// since returns what was counted since it was called last.
+func (s *countingStore) since() (looks, rows int64) { return s.looks.Swap(0), s.rows.Swap(0) }
+
+// finely is a clock on which no two moments are the same.
+type finely struct {
+	runtime.SystemClock
+	asked atomic.Int64
+}
+
+func (c *finely) Now() time.Time {
+	return c.SystemClock.Now().Add(time.Duration(c.asked.Add(1)))
+}
+
+// shipping is a workflow of one step with a hook on its completion.
+func shipping(name string, hook runtimetest.Func) *runtime.Workflow {
+	return runtimetest.Workflow(name,
+		runtimetest.Step{Status: "received", To: []string{"shipped"}, Func: runtimetest.To("shipped")},
+		runtimetest.Hook{On: runtime.HookComplete, Func: hook},
+	)
+}
+
+// blocking returns a hook that does not return until open is closed, and counts then.
+func blocking(open <-chan struct{}, called *atomic.Int64) runtimetest.Func {
+	return func(ctx context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+		select {
+		case <-open:
+			called.Add(1)
+			out.Kind = runtime.OutcomeDone
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// However many hooks of a workflow wait for those that block, a run that ends, a hook of another workflow and a hook that is let
+// through have the same few tasks looked at.
+func TestHookBacklogIsNotLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const block, blocks = 100, 4
+		store := &countingStore{MemStore: runtimetest.NewMemStore(1)}
+		open := make(chan struct{})
+		var slow, quick atomic.Int64
+		free := make(chan struct{})
+		close(free)
+		e := start(t, runtime.Options{Store: store, Clock: &finely{}, StepTimeout: 24 * time.Hour},
+			shipping("slow", blocking(open, &slow)), shipping("quick", blocking(free, &quick)),
+		)
+		want := func(what string, tasks int) {
+			t.Helper()
+			// A task is looked at when it has come due, and once more where its lane has gone on from, or where one was added behind
+			// others; and a task that is let through may have a page looked at.
+			looks, rows := store.since()
+			if looks > int64(4*tasks) || rows > int64(3*tasks) {
+				t.Errorf("%s: %d looks, %d tasks looked at for %d", what, looks, rows, tasks)
+			}
+		}
+		for i := range blocks {
+			for j := range block {
+				settle(t, e, trigger(t, e, "slow", fmt.Sprint(i, "-", j)))
+				synctest.Wait()
+			}
+			want(fmt.Sprintf("behind %d, runs that end", i*block), block)
+			for j := range block {
+				settle(t, e, trigger(t, e, "quick", fmt.Sprint(i, "-", j)))
+				synctest.Wait()
+			}
+			want(fmt.Sprintf("behind %d, hooks of another workflow", (i+1)*block), block)
+			if n := quick.Load(); n != int64((i+1)*block) {
+				t.Fatalf("%d hooks of the other workflow were called; want all %d", n, (i+1)*block)
+			}
+		}
+		for range 100 { // one is let through at a time
+			open <- struct{}{}
+			synctest.Wait()
+		}
+		if looks, rows := store.since(); looks > 400 || rows > 100*100 {
+			t.Errorf("%d looks, %d tasks looked at to let 100 through", looks, rows)
+		}
+		close(open)
+		synctest.Wait()
+		if n := slow.Load(); n != block*blocks {
+			t.Errorf("%d hooks were called once they could be; want %d, each once", n, block*blocks)
+		}
+	})
+}
+
+// Hooks that block, as many as there are places and many more, delay no step, no timer and no hook of another workflow in their
+// shard: all come at the moment at which they are due.
+func TestBlockingHookDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 300
+		open := make(chan struct{})
+		var slow, failing, quick atomic.Int64
+		free := make(chan struct{})
+		close(free)
+		late := shipping("late", func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+			if failing.Add(1) == 1 {
+				return errors.New("not yet")
+			}
+			out.Kind = runtime.OutcomeDone
+			return nil
+		})
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), StepTimeout: 24 * time.Hour},
+			shipping("slow", blocking(open, &slow)), shipping("quick", blocking(free, &quick)), late,
+			runtimetest.Workflow("timed", runtimetest.Timeout{
+				Status: "waiting", Name: "t", After: time.Minute, To: []string{"over"}, Func: runtimetest.To("over"),
+			}),
+		)
+		for i := range backlog {
+			trigger(t, e, "slow", fmt.Sprint(i))
+		}
+		synctest.Wait()
+		began := time.Now()
+		timed := trigger(t, e, "timed", "1")
+		settle(t, e, trigger(t, e, "slow", "a step"))
+		settle(t, e, trigger(t, e, "quick", "1"))
+		settle(t, e, trigger(t, e, "late", "1"))
+		synctest.Wait()
+		if passed := time.Since(began); passed != 0 || quick.Load() != 1 || failing.Load() != 1 {
+			t.Errorf("steps and hooks took %v, and %d and %d hooks were called; want no time and one each", passed, quick.Load(), failing.Load())
+		}
+		settle(t, e, timed)
+		if passed := time.Since(began); passed != time.Minute {
+			t.Errorf("the timeout of a minute came after %v", passed)
+		}
+		synctest.Wait()
+		if failing.Load() != 2 {
+			t.Errorf("the hook that failed was called %d times in a minute; want a second attempt", failing.Load())
+		}
+		if slow.Load() != 0 {
+			t.Fatalf("%d hooks that block are done", slow.Load())
+		}
+		close(open)
+		synctest.Wait()
+		if n := slow.Load(); n != backlog+1 {
+			t.Errorf("%d hooks were called once they could be; want %d", n, backlog+1)
+		}
+	})
+}
