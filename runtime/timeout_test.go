@@ -520,7 +520,9 @@ func TestTimersOfAnEntryOutliveTheirFunctions(t *testing.T) {
 					}
 					if restart {
 						stop(t, e)
-						store.Close()
+						if err := store.Close(); err != nil {
+							t.Fatal(err)
+						}
 						opt.Store = store.Reopen()
 						e = start(t, opt, waiting(c.after...))
 					} else {

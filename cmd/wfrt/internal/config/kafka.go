@@ -35,7 +35,7 @@ func (c *Config) validateKafka(
 		check("kafka.sasl.user", s.User == "", "is set without kafka.sasl.mechanism", "name the mechanism too, as in scram-sha-512")
 	case "oauthbearer":
 		check("kafka.sasl.token_file", s.TokenFile != "", "is empty", "oauthbearer needs a file with the token")
-	default:
+	case "plain", "scram-sha-256", "scram-sha-512":
 		check("kafka.sasl.user", s.User != "", "is empty", "kafka.sasl.mechanism "+mechanism+" needs a user")
 		check("kafka.sasl.password", s.Password != "" || s.PasswordFile != "", "is empty",
 			"set WFRT_KAFKA_SASL_PASSWORD, or kafka.sasl.password_file")
