@@ -14,11 +14,12 @@ import (
 // applicant is one file at the admission: the module that serves for it, the one that wants to, or both.
 type applicant struct {
 	file    string
-	serving *part // nil: none
-	newer   *part // nil: none
-	leaves  bool  // serving is to serve no longer, without a newer one
-	forced  bool  // runs that it leaves behind do not keep it out: they go on with earlier definitions
-	tried   bool  // newer is a canary that is to serve
+	serving *part            // nil: none
+	newer   *part            // nil: none
+	leaves  bool             // serving is to serve no longer, without a newer one
+	forced  bool             // runs that it leaves behind do not keep it out: they go on with earlier definitions
+	tried   bool             // newer is a canary that is to serve
+	objects map[string][]int // by workflow: the versions of objects that runs may have beside that of serving
 
 	// Of a module that should serve and could not be loaded, which serving therefore lacks:
 
@@ -205,16 +206,8 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 			}
 			blame[file] = errors.Join(blame[file], &leftError{left: left, why: "there are runs in what it no longer handles", hint: hint})
 		}
-		for i := range a.applicants {
-			x := &a.applicants[i]
-			if !a.chosen[x.file] || x.serving == nil || x.newer == nil {
-				continue
-			}
-			if before := x.serving.workflow(workflow); before != nil {
-				a.unread(x, workflow, before.ObjectVersion, blame)
-			}
-		}
 	}
+	a.unread(after, blame)
 }
 
 // stranded blames the chosen applicants of which the module that should serve could not be loaded, for runs of its that they do
@@ -241,11 +234,6 @@ func (a *admitter) stranded(result *merged, after map[string]*runtime.Workflow, 
 					"forced (--force), they wait",
 			})
 		}
-		for _, workflow := range slices.Sorted(maps.Keys(x.missed)) {
-			if next := after[workflow]; next != nil && !next.Pinned {
-				a.unread(x, workflow, x.missed[workflow], blame)
-			}
-		}
 	}
 }
 
@@ -258,21 +246,46 @@ func byWorkflow(all []runtime.Left) map[string][]runtime.Left {
 	return groups
 }
 
-// unread blames an applicant whose newer module cannot read the objects that the runs of a workflow have.
-func (a *admitter) unread(x *applicant, workflow string, had int, blame map[string]error) {
-	next := x.newer.workflow(workflow)
-	if next == nil || next.ObjectVersion == had || slices.Contains(next.Reads, had) {
-		return
+// unread blames the chosen applicants whose newer modules cannot read the objects that the runs of a workflow may have, of whichever
+// version before.
+func (a *admitter) unread(after map[string]*runtime.Workflow, blame map[string]error) {
+	for i := range a.applicants {
+		x := &a.applicants[i]
+		if !a.chosen[x.file] || x.newer == nil {
+			continue
+		}
+		for w := range x.newer.manifest.Workflows {
+			next := &x.newer.manifest.Workflows[w]
+			unread := slices.DeleteFunc(x.had(next.Name), func(v int) bool { return v == next.ObjectVersion || slices.Contains(next.Reads, v) })
+			if merged := after[next.Name]; merged == nil || merged.Pinned || len(unread) == 0 {
+				continue
+			}
+			left := make(map[string][]runtime.Left)
+			if a.look(x, runtime.Queue{Workflow: next.Name}, left); len(left) == 0 {
+				continue
+			}
+			versions := strings.Trim(strings.ReplaceAll(fmt.Sprint(unread), " ", ", "), "[]")
+			blame[x.file] = errors.Join(blame[x.file], &leftError{
+				left: left[x.file],
+				why: fmt.Sprintf("its objects are of version %d, and runs may have objects of version %s, which it does not say that it reads",
+					next.ObjectVersion, versions),
+				hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
+			})
+		}
 	}
-	unread := make(map[string][]runtime.Left)
-	if a.look(x, runtime.Queue{Workflow: workflow}, unread); len(unread) > 0 {
-		blame[x.file] = errors.Join(blame[x.file], &leftError{
-			left: unread[x.file],
-			why: fmt.Sprintf("its objects are of version %d, and runs have objects of version %d, which it does not say that it reads",
-				next.ObjectVersion, had),
-			hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
-		})
+}
+
+// had returns the versions of the objects that runs of a workflow may have by the modules of the applicant, in ascending order.
+func (x *applicant) had(workflow string) []int {
+	had := slices.Clone(x.objects[workflow])
+	if w := x.serving.workflow(workflow); w != nil {
+		had = append(had, w.ObjectVersion)
 	}
+	if v, missed := x.missed[workflow]; missed {
+		had = append(had, v)
+	}
+	slices.Sort(had)
+	return slices.Compact(had)
 }
 
 // removes reports whether an applicant is a plugin that is to serve no longer.

@@ -173,6 +173,9 @@ func (h *Host) applicants(p *proposal) []applicant {
 		if p != nil && p.file == file {
 			x.newer, x.leaves, x.forced, x.tried = h.part(file, p.newer), p.newer == nil, p.forced, p.tried
 		}
+		if e := h.ledger.Plugins[nameOf(file)]; e != nil {
+			x.objects = e.Objects
+		}
 		h.missing(&x)
 		all = append(all, x)
 	}
@@ -200,10 +203,12 @@ func (h *Host) nextLedger(result admission, p *proposal) (*ledger, []*module) {
 			continue
 		case m == nil:
 			e := next.entry(name)
-			e.Active, e.Versions = activation{}, nil
+			e.Active, e.Versions, e.Objects = activation{}, nil, nil
 		default:
 			a.Digest = m.digest
-			next.entry(name).activate(m.version(a), a)
+			v := m.version(a)
+			next.entry(name).leave(v)
+			next.entry(name).activate(v, a)
 			added = append(added, m)
 		}
 		if asked && known.gone {
@@ -218,6 +223,11 @@ func (h *Host) nextLedger(result admission, p *proposal) (*ledger, []*module) {
 		}
 	}
 	h.keepOlder(next, &result)
+	for _, q := range result.leaving {
+		if q.Status == "" {
+			next.empty(q.Workflow)
+		}
+	}
 	return next, added
 }
 

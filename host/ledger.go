@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,11 +32,12 @@ type ledger struct {
 
 // entry is one plugin.
 type entry struct {
-	Active   activation     `json:"active,omitzero"`  // what serves; zero: nothing does
-	Canary   *trialEntry    `json:"canary,omitempty"` // what is on trial
-	Ended    *trialEnd      `json:"ended,omitempty"`  // the last trial that ended without a promotion
-	Seen     runtime.Digest `json:"seen,omitzero"`    // what lay in the directory when the file was last dealt with
-	Versions []version      `json:"versions"`         // in the order in which they last began to serve; each digest once
+	Active   activation       `json:"active,omitzero"`   // what serves; zero: nothing does
+	Canary   *trialEntry      `json:"canary,omitempty"`  // what is on trial
+	Ended    *trialEnd        `json:"ended,omitempty"`   // the last trial that ended without a promotion
+	Seen     runtime.Digest   `json:"seen,omitzero"`     // what lay in the directory when the file was last dealt with
+	Objects  map[string][]int `json:"objects,omitempty"` // by workflow: the versions of objects that runs may have, beside that of what serves
+	Versions []version        `json:"versions"`          // in the order in which they last began to serve; each digest once
 }
 
 // activation is a module that began to serve.
@@ -127,7 +129,8 @@ func (l *ledger) clone() *ledger {
 	for name, e := range l.Plugins {
 		copied := *e
 		copied.Versions = slices.Clone(e.Versions)
-		c.Plugins[name] = &copied // a trial is never changed in place
+		copied.Objects = maps.Clone(e.Objects) // a list is never changed in place
+		c.Plugins[name] = &copied              // a trial is never changed in place
 	}
 	for workflow, definitions := range l.Older {
 		c.Older[workflow] = slices.Clone(definitions) // nor are the parts of a definition
@@ -149,6 +152,43 @@ func (l *ledger) active(plugin string) runtime.Digest {
 		return e.Active.Digest
 	}
 	return runtime.Digest{}
+}
+
+// mayHave notes that runs of a workflow may have objects of some version.
+func (e *entry) mayHave(workflow string, objects int) {
+	if slices.Contains(e.Objects[workflow], objects) {
+		return
+	}
+	if e.Objects == nil {
+		e.Objects = make(map[string][]int)
+	}
+	e.Objects[workflow] = slices.Sorted(slices.Values(append(slices.Clone(e.Objects[workflow]), objects)))
+}
+
+// leave notes the objects that runs may have of what serves, before v takes its place.
+func (e *entry) leave(v *version) {
+	for workflow, objects := range e.carries(e.Active.Digest) {
+		if next, carries := v.Workflows[workflow]; !carries || next != objects {
+			e.mayHave(workflow, objects)
+		}
+	}
+}
+
+// mixed returns the workflows whose runs may have objects of other versions than that of what serves.
+func (l *ledger) mixed() []string {
+	var all []string
+	for _, e := range l.Plugins {
+		all = slices.AppendSeq(all, maps.Keys(e.Objects))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// empty notes that a workflow has no runs.
+func (l *ledger) empty(workflow string) {
+	for _, e := range l.Plugins {
+		delete(e.Objects, workflow)
+	}
 }
 
 // activate has a version serve. It becomes the newest of the list, and the trial of it, if there is one, is over.
@@ -220,7 +260,21 @@ func (l *ledger) unread(workflow string, def definition) bool {
 func (l *ledger) free() {
 	for workflow, definitions := range l.Older {
 		for i := range definitions {
-			definitions[i].Keeps = definitions[i].Keeps && l.unread(workflow, definitions[i])
+			if def := &definitions[i]; def.Keeps && !l.unread(workflow, *def) {
+				def.Keeps = false
+				l.mayHave(workflow, *def)
+			}
+		}
+	}
+}
+
+// mayHave notes that runs of a definition, with objects that its modules wrote, go by what serves.
+func (l *ledger) mayHave(workflow string, def definition) {
+	for _, p := range def.Parts {
+		if e := l.Plugins[p.Plugin]; e != nil && e.Active.Digest != p.Digest {
+			if objects, known := e.carries(p.Digest)[workflow]; known && objects != e.carries(e.Active.Digest)[workflow] {
+				e.mayHave(workflow, objects)
+			}
 		}
 	}
 }

@@ -26,13 +26,15 @@ func TestTheFormatOfTheLedger(t *testing.T) {
 	e.Canary = &trialEntry{Digest: runtime.Digest{2}, Share: 0.1, At: at, By: "cy"}
 	e.Ended = &trialEnd{Digest: runtime.Digest{3}, At: at, Cause: "it failed"}
 	e.Seen = runtime.Digest{4}
+	e.mayHave("orders", 2)
+	e.mayHave("orders", 1)
 	l.keep("orders", definition{Digest: runtime.Digest{5}, Parts: []partOf{{"orders", runtime.Digest{5}}}, Keeps: true})
 	d := func(n string) string {
 		return `"0` + n + `00000000000000000000000000000000000000000000000000000000000000"`
 	}
 	want := `{"format":1,"plugins":{"orders":{"active":{"digest":` + d("1") + `,"at":"2026-01-02T03:04:05Z","how":"rollback","by":"bob"},` +
 		`"canary":{"digest":` + d("2") + `,"share":0.1,"at":"2026-01-02T03:04:05Z","by":"cy"},` +
-		`"ended":{"digest":` + d("3") + `,"at":"2026-01-02T03:04:05Z","cause":"it failed"},"seen":` + d("4") + `,` +
+		`"ended":{"digest":` + d("3") + `,"at":"2026-01-02T03:04:05Z","cause":"it failed"},"seen":` + d("4") + `,"objects":{"orders":[1,2]},` +
 		`"versions":[{"digest":` + d("1") + `,"size":7,"version":"v1","sdk":"go","deployed_at":"2026-01-02T03:04:05Z","how":"deploy","by":"ada","workflows":{"orders":3},"reads":{"orders":[2]}}]}},` +
 		`"older":{"orders":[{"digest":` + d("5") + `,"parts":[{"plugin":"orders","digest":` + d("5") + `}],"keeps":true}]}}`
 	if got := string(l.encode()); got != want {

@@ -159,6 +159,87 @@ func TestRunsOfACanaryThatIsMissingWait(t *testing.T) {
 	}
 }
 
+// TestObjectsOfEveryVersionThatRunsMayHaveAreRead by what comes to serve, in whichever way, until there are no runs or no such objects.
+func TestObjectsOfEveryVersionThatRunsMayHaveAreRead(t *testing.T) {
+	all := runtime.Queue{Workflow: "door"}
+	runs, same := &fakeRuns{}, kept(t)
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	refused := func(err error, versions string) {
+		t.Helper()
+		var refused *RefusedError
+		if !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0] != (runtime.Left{Workflow: "door", Runs: 5}) {
+			t.Fatalf("%v; want it refused for five runs", err)
+		}
+		wantPieces(t, err.Error(), "runs may have objects of version "+versions+", which it does not say that it reads")
+	}
+	deploy := func(module []byte, force bool) error {
+		_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: module, Order: Order{Force: force}})
+		return err
+	}
+	r.deploy("door", formed(1))
+	runs.set(all, 5)
+	r.deploy("door", formed(2, 1))
+	refused(deploy(formed(3, 2), false), "1")
+	_, err := r.Rollback(context.Background(), "door", "", Order{})
+	refused(err, "2")
+	// Also after a restart, and for the promotion of a canary, which may be tried.
+	r = newRig(t, same, engine)
+	r.load()
+	r.try(formed(3, 2))
+	_, err = r.Promote(context.Background(), "door", Order{})
+	refused(err, "1")
+	r.rollBack()
+	// What is forced does not make the objects of before others.
+	if err := deploy(formed(3), true); err != nil {
+		t.Fatal(err)
+	}
+	refused(deploy(formed(4), false), "1, 2, 3")
+	r.deploy("door", formed(4, 3, 2, 1))
+	// Without runs there are no objects: seen by Tend, or by the swap itself.
+	runs.set(all, 0)
+	r.letGo()
+	runs.set(all, 5)
+	r.deploy("door", formed(5, 4))
+	refused(deploy(formed(6, 5), false), "4")
+	runs.set(all, 0)
+	r.deploy("door", formed(6, 5))
+	runs.set(all, 5)
+	r.deploy("door", formed(7, 6))
+}
+
+// TestObjectsOfACanaryAreReadAfterIt by what follows, when its runs have gone over to what serves, and not while they stay on it.
+func TestObjectsOfACanaryAreReadAfterIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		serves, next, last []byte
+		refused            string // "next", "last" or ""
+	}{
+		"what serves reads them": {formed(1, 2), formed(3, 1), nil, "next"},
+		"what serves does not":   {formed(1), formed(3, 1), formed(4, 1, 3), ""},
+		"until the next does":    {formed(1), formed(3, 1, 2), formed(4, 1, 3), "last"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := &fakeRuns{}
+			r := newRig(t, func(o *Options) { o.Engine = runs })
+			r.deploy("door", c.serves)
+			canary := r.try(formed(2, 1))
+			runs.set(runtime.Queue{Workflow: "door"}, 5)
+			runs.pin(canary, 3)
+			r.rollBack()
+			_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: c.next})
+			if err != nil && c.refused != "next" {
+				t.Fatal(err)
+			}
+			if c.last != nil {
+				_, err = r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: c.last})
+			}
+			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), "objects of version 2,") {
+				t.Errorf("%v; want %q refused for the canary's objects", err, c.refused)
+			}
+		})
+	}
+}
+
 // TestObjectsThatCannotBeRead keep a module out while runs of the old one are in flight.
 func TestObjectsThatCannotBeRead(t *testing.T) {
 	door := func(more string) []byte {
@@ -175,8 +256,8 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 		"nothing is said":      {"", "", 3, false, false, ""},
 		"the same":             {`,"object_version":2`, `,"object_version":2`, 3, false, false, ""},
 		"it reads them":        {`,"object_version":2`, `,"object_version":3,"reads":[1,2]`, 3, false, false, ""},
-		"it does not":          {`,"object_version":2`, `,"object_version":3,"reads":[1]`, 3, false, false, "its objects are of version 3, and runs have objects of version 2"},
-		"from none to the 1st": {"", `,"object_version":1`, 3, false, false, "runs have objects of version 0"},
+		"it does not":          {`,"object_version":2`, `,"object_version":3,"reads":[1]`, 3, false, false, "its objects are of version 3, and runs may have objects of version 2"},
+		"from none to the 1st": {"", `,"object_version":1`, 3, false, false, "runs may have objects of version 0"},
 		"there are no runs":    {"", `,"object_version":1`, 0, false, false, ""},
 		"forced":               {"", `,"object_version":1`, 3, true, false, ""},
 		"pinned":               {"", `,"object_version":1`, 3, false, true, ""},

@@ -69,6 +69,7 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 			keeping = append(keeping, workflow)
 			continue
 		}
+		next.mayHave(workflow, def)
 		h.keepIfNeeded(next, def, w.Canary.Workflow, w, nil)
 	}
 	for _, name := range served.Names() {
@@ -95,7 +96,7 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 }
 
 // letGo drops the earlier definitions that no run needs, at the second look that finds it so: a hook of a run's end may still be
-// under way at the first.
+// under way at the first. It forgets which objects runs may have where there are none.
 func (h *Host) letGo() {
 	h.change.Lock()
 	defer h.change.Unlock()
@@ -124,6 +125,12 @@ func (h *Host) letGo() {
 		}
 	}
 	h.idle = idle
+	for _, workflow := range next.mixed() {
+		if h.runs(runtime.Queue{Workflow: workflow}) == 0 {
+			next.empty(workflow)
+			dropped = true
+		}
+	}
 	if !dropped {
 		return
 	}
