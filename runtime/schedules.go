@@ -396,8 +396,7 @@ func (e *Engine) putSchedule(old, next *Schedule) error {
 // REQUIRES: s.mu
 func (s *shard) lookAgain(sched *Schedule) {
 	t := Task{Kind: TaskSchedule, Workflow: sched.Workflow, Name: sched.Name}
-	delete(s.side.held, t.key())
-	s.side.arm(s.engine.now())
+	s.side.release(t.key())
 }
 
 // home returns the shard that a schedule lives in.

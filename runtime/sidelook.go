@@ -124,10 +124,18 @@ func addTime(all *[]time.Time, t time.Time) {
 func (d *side) ended(id RunID) {
 	for key, h := range d.held {
 		if h.run == id {
-			delete(d.held, key)
-			d.once(h.due)
-			d.arm(d.shard.engine.now())
+			d.release(key)
 		}
+	}
+}
+
+// release has a slot looked at that may be held.
+// REQUIRES: shard.mu
+func (d *side) release(key taskKey) {
+	if h, held := d.held[key]; held {
+		delete(d.held, key)
+		d.once(h.due)
+		d.arm(d.shard.engine.now())
 	}
 }
 
