@@ -24,7 +24,8 @@ type instance struct {
 	memory  *memory
 	value   func(key any) any // while the instance is made: tells wazero of memory; else nil
 	invoke  api.Function
-	stack   [1]uint64 // the parameter and the result of invoke
+	values  [1]uint64 // the parameter and the result of invoke
+	stack   stack     // of the function that is called
 	scratch []byte    // the last input that was not at hand as bytes
 	call    call
 	fuel    fuel
@@ -142,6 +143,7 @@ func (m *module) newInstance(ctx context.Context) (_ *instance, err error) {
 	}
 	i.guest, i.invoke = guest, guest.ExportedFunction(abi.ExportInvoke)
 	i.fuel.find(guest)
+	defer func() { i.stack.of(i.invoke) }()
 	m.meter.Instances(1)
 	if m.snapshot != nil {
 		if err := i.stamp(); err != nil {
@@ -151,6 +153,7 @@ func (m *module) newInstance(ctx context.Context) (_ *instance, err error) {
 		return i, nil
 	}
 	if initialize := guest.ExportedFunction(abi.ExportInitialize); initialize != nil {
+		i.stack.of(initialize)
 		if err := initialize.CallWithStack(i, nil); err != nil {
 			err = i.explain(ctx, abi.ExportInitialize, err)
 			i.close()
@@ -181,7 +184,8 @@ func (m *module) newSpace() (space, error) {
 func (i *instance) reusable() bool {
 	limits := i.module.limits.Load()
 	i.calls++
-	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes && i.renew()
+	return i.calls < limits.InstanceCalls && int64(i.guest.Memory().Size()) <= limits.InstanceBytes &&
+		i.keepsStack() && i.renew()
 }
 
 // close frees the instance. Only its owner calls it, when no call is under way: its memory is unmapped, and a guest that still used it
@@ -189,6 +193,7 @@ func (i *instance) reusable() bool {
 func (i *instance) close() {
 	_ = i.guest.Close(i)
 	i.memory.Free()
+	i.memory.budget.give(i.stack.paid)
 	i.module.meter.Instances(-1)
 }
 

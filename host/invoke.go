@@ -92,13 +92,13 @@ func fill(out *runtime.Outcome, kind runtime.OutcomeKind, reason string) {
 func (i *instance) run(ctx context.Context, id int32, in *runtime.Invocation, out *runtime.Outcome) error {
 	i.beginInvocation(in, out, ctx.Done())
 	defer i.end()
-	i.stack[0] = uint64(uint32(id))
-	err := i.invoke.CallWithStack(i, i.stack[:])
+	i.values[0] = uint64(uint32(id))
+	err := i.invoke.CallWithStack(i, i.values[:])
 	out.Fuel = i.fuel.used()
 	if err != nil {
 		return i.explain(ctx, abi.ExportInvoke, err)
 	}
-	i.call.outcome(abi.Code(int32(uint32(i.stack[0]))))
+	i.call.outcome(abi.Code(int32(uint32(i.values[0]))))
 	return nil
 }
 

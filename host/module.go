@@ -331,6 +331,7 @@ func valueTypes(letters string) []api.ValueType {
 func (f *hostFunction) Call(ctx context.Context, guest api.Module, stack []uint64) {
 	i := ctx.(*instance) //nolint:forcetypeassert // guests are called with their instance only
 	i.checkpoint()
+	i.checkStack(guest)
 	if f.name != rewrite.YieldFunction {
 		i.chargeCall()
 	}
@@ -355,7 +356,10 @@ func (m *module) provideImports(ctx context.Context) error {
 func (i *instance) askManifest(ctx context.Context) (*abi.Manifest, error) {
 	i.begin(phaseManifest, ctx.Done())
 	defer i.end()
-	if err := i.guest.ExportedFunction(abi.ExportManifest).CallWithStack(i, nil); err != nil {
+	describe := i.guest.ExportedFunction(abi.ExportManifest)
+	i.stack.of(describe)
+	defer i.stack.of(i.invoke)
+	if err := describe.CallWithStack(i, nil); err != nil {
 		return nil, i.explain(ctx, abi.ExportManifest, err)
 	}
 	if i.call.manifest == nil {

@@ -108,6 +108,8 @@ func (i *instance) warm(ctx context.Context) error {
 	}
 	i.begin(phaseWarm, ctx.Done())
 	defer i.end()
+	i.stack.of(warm)
+	defer i.stack.of(i.invoke)
 	if err := warm.CallWithStack(i, nil); err != nil {
 		return i.explain(ctx, abi.ExportWarm, err)
 	}

@@ -97,11 +97,11 @@ func (f *function) appendCallCheck(b []byte) []byte {
 	return append(appendU32(b, f.yieldFunction()), opEnd)
 }
 
-// appendDescent charges a cost and one call, and checks both at once: the numbers have a negative one among them when their bits
+// appendDescent charges a cost and a call, and checks both at once: the numbers have a negative one among them when their bits
 // joined are negative.
 func (f *function) appendDescent(b []byte, cost int64) []byte {
 	fuel, depth := f.fuelGlobal(), f.depthGlobal()
-	b = appendTake(appendTake(b, fuel, cost), depth, 1)
+	b = appendTake(appendTake(b, fuel, cost), depth, f.weight())
 	b = appendU32(append(b, opGlobalGet), fuel)
 	b = appendU32(append(b, opGlobalGet), depth)
 	b = append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeNone)
@@ -111,10 +111,10 @@ func (f *function) appendDescent(b []byte, cost int64) []byte {
 	return append(appendU32(b, f.yieldFunction()), opEnd)
 }
 
-// appendAscent gives one call back.
+// appendAscent gives the call back.
 func (f *function) appendAscent(b []byte) []byte {
 	b = appendU32(append(b, opGlobalGet), f.depthGlobal())
-	b = append(b, opI64Const, 1, opI64Add, opGlobalSet)
+	b = append(appendSigned(append(b, opI64Const), f.weight()), opI64Add, opGlobalSet)
 	return appendU32(b, f.depthGlobal())
 }
 

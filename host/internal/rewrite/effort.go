@@ -45,6 +45,7 @@ type point struct {
 type effort struct {
 	point
 	height  int   // of the stack of operands
+	highest int   // the most of it
 	loops   int   // that control is in
 	deepest int   // the most of them
 	joined  int64 // what is done anew for each level of loops

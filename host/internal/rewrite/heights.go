@@ -23,6 +23,7 @@ func (f *function) shapeOf(blockType int64) shape {
 func (f *function) move(by int) {
 	if t := f.top(); !t.dead {
 		f.height = max(f.height+by, t.height)
+		f.highest = max(f.highest, f.height)
 	}
 }
 
@@ -82,3 +83,9 @@ func growthOfVector(op uint32) int {
 		return -1 // of two, shifts among them
 	}
 }
+
+// valuesPerCall is how many values, locals and operands, a call may keep and count once for the depth: a kibibyte of the engine's stack.
+const valuesPerCall = 128
+
+// weight returns how often a call of the function counts for the depth.
+func (f *function) weight() int64 { return 1 + int64(f.locals+f.highest)/valuesPerCall }
