@@ -436,7 +436,12 @@ func (d *dispatcher) stop(ctx context.Context) error {
 	case <-d.idle:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+	}
+	select {
+	case <-d.idle:
+		return nil
+	default:
+		return context.Cause(ctx)
 	}
 }
 

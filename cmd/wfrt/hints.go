@@ -24,6 +24,8 @@ func commandHint(p *httpapi.Problem) string {
 		return "give the command again when some are handled; `wfrt runs get " + p.RunID + "` shows whether the run is paused"
 	case "idempotency-key-reused":
 		return "give what was given the first time, or another --idempotency-key for something new"
+	case "run-removed":
+		return "it has taken effect, and is not done again; give another --idempotency-key for something new"
 	case "unknown-run":
 		return "`wfrt runs list` lists the runs"
 	case "unknown-schedule":

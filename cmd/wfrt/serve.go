@@ -78,10 +78,12 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 		return err
 	}
 	v := buildVersions()
+	began := false
 	err = serve.Run(ctx, serve.Options{
 		Config: cfg, FS: a.disk, Level: level, Load: load, Logger: logger, Reload: reload,
 		Version: httpapi.Version{Version: v.Version, Commit: v.Revision, Go: v.Go},
 		Ready: func(ready serve.Ready) {
+			began = true
 			if err := a.banner(&cfg, &ready); err != nil {
 				logger.Warn("the banner could not be printed", "error", err)
 			}
@@ -110,6 +112,9 @@ func (a *app) serve(ctx context.Context, load func() (config.Config, error)) err
 			exitFailure, err, "see whether the disk of " + cfg.DataDir + " is full or failing, and start again: " +
 				"what was acknowledged is there, and what was not may be repeated under its idempotency key",
 		}
+	}
+	if err != nil && began { // it may wrap the end of a context, which means nothing to who started the server
+		return &failure{exitFailure, err, ""}
 	}
 	return err
 }

@@ -44,6 +44,9 @@ func TestAServerEndsBesideWhatDoesNot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "server.shutdown_timeout is over, and this has not ended: a reload") {
 		t.Errorf("Run returned %v; want what was left", err)
 	}
+	if err != nil && strings.Contains(err.Error(), "abandoned") {
+		t.Errorf("Run returned %v; nothing else was under way", err)
+	}
 	close(goOn)
 	<-ended
 }

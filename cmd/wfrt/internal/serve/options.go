@@ -105,7 +105,7 @@ func httpOptions(opt Options, engine *runtime.Engine, plugins *host.Host, metric
 	s := &opt.Config.Server
 	return httpapi.Options{
 		AwaitMax: s.AwaitMax, Engine: engine, Hosts: names(s.Hosts), Logger: opt.Logger, MaxBody: int64(s.MaxBody),
-		Metrics: metrics.Handler(), Page: webui.Handler(), Plugins: pluginHost{plugins}, StopTimeout: s.ShutdownTimeout, Token: s.Token, Version: opt.Version,
+		Metrics: metrics.Handler(), Page: webui.Handler(), Plugins: pluginHost{plugins}, StopTimeout: s.ShutdownTimeout / 2, Token: s.Token, Version: opt.Version,
 	}
 }
 

@@ -109,14 +109,10 @@ func Run(ctx context.Context, opt Options) (err error) {
 
 	late, cancel := lateAfter(ctx, func() time.Duration { return reloads.running.Load().Server.ShutdownTimeout })
 	defer cancel()
-	defer func() {
-		stop(nil)
-		err = errors.Join(err, stopAll(late, engine, plugins))
-	}()
 	beside := newBeside()
 	defer func() {
 		stop(nil)
-		err = errors.Join(err, beside.wait(late))
+		err = errors.Join(err, stopAll(late, engine, beside, plugins))
 	}()
 	loaded := make(chan error, 1)
 	beside.start("the first look at the plugins", func() { loaded <- plugins.Load(ctx) })
@@ -239,11 +235,14 @@ func openStore(opt Options, metrics *telemetry.Metrics) (*pebblestore.Store, err
 	return store, nil
 }
 
-// stopAll ends what Run has begun, in reverse, before late ends.
-func stopAll(late context.Context, engine *runtime.Engine, plugins *host.Host) error {
-	err := engine.Stop(late)
+// stopAll ends what Run has begun before late ends: the engine at once, whatever goes on beside it.
+func stopAll(late context.Context, engine *runtime.Engine, beside *beside, plugins *host.Host) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- engine.Stop(late) }()
+	left := beside.wait(late)
+	err := <-stopped
 	if errors.Is(err, engine.Err()) && engine.Err() != nil {
 		err = nil // Run reports it
 	}
-	return errors.Join(err, plugins.Close(late))
+	return errors.Join(err, left, plugins.Close(late))
 }
