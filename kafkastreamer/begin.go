@@ -3,74 +3,18 @@ package kafkastreamer
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/runtime"
 )
-
-// mark is what our commits say besides their offset, in their metadata: of which topic of that name the offset is, and how many
-// partitions the topic had when the group began with it. To the others "where to start" does not apply: they came later.
-type mark struct {
-	topic runtime.TopicID
-	began int32 // 0: the group had another topic of that name before
-}
-
-const markFormat = "wfrt topic=%s partitions=%d"
-
-func (m mark) String() string { return fmt.Sprintf(markFormat, m.topic, m.began) }
-
-// of reports whether the mark is of a topic. Brokers before 2.8 tell no IDs: then it is.
-func (m mark) of(topic runtime.TopicID) bool {
-	var none runtime.TopicID
-	return m.topic == topic || m.topic == none || topic == none
-}
-
-// parseMark reports false for metadata that is not ours: a commit of an earlier version, or of a tool.
-func parseMark(text string) (mark, bool) {
-	var m mark
-	var id string
-	if n, err := fmt.Sscanf(text, markFormat, &id, &m.began); n != 2 || err != nil || text != fmt.Sprintf(markFormat, id, m.began) {
-		return mark{}, false
-	}
-	b, err := hex.DecodeString(id)
-	return m, err == nil && copy(m.topic[:], b) == len(m.topic) && len(b) == len(m.topic)
-}
-
-// began returns the mark of a topic that has so many partitions now: as the group's commits have it or, before the first, as it is.
-func began(topic runtime.TopicID, now int32, commits map[int32]kadm.OffsetResponse) mark {
-	m := mark{topic: topic, began: -1}
-	another, unmarked := false, int32(0)
-	for number, c := range commits {
-		if c.At < 0 {
-			continue
-		}
-		switch theirs, ok := parseMark(c.Metadata); {
-		case !ok:
-			unmarked = max(unmarked, number+1)
-		case !theirs.of(topic):
-			another = true
-		case m.began < 0 || theirs.began < m.began:
-			m.began = theirs.began
-		}
-	}
-	switch {
-	case m.began >= 0:
-	case another:
-		m.began = 0
-	case unmarked > 0:
-		m.began = unmarked
-	default:
-		m.began = now
-	}
-	return m
-}
 
 // place is how far a partition was read.
 type place struct {
@@ -132,10 +76,19 @@ func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		return nil, s.unreached(err)
 	}
 	for topic, partitions := range offsets {
-		m := s.mark(topic, &f)
+		if err := f.fault(topic); err != nil {
+			return nil, fmt.Errorf("kafka at %s: topic %s: where to start: %w", s.reach.seeds, topic, err)
+		}
+		m := s.markOf(topic, &f)
+		s.settled(topic)
 		for number, offset := range partitions {
 			p := partition{topic, number}
-			at, committed, err := s.begin(p, m, offset.EpochOffset().Offset, &f)
+			if _, there := f.topics[topic].Partitions[number]; !there {
+				s.leaveOut(p)
+				delete(partitions, number)
+				continue
+			}
+			at, committed, err := s.startOf(p, m, offset.EpochOffset().Offset, &f)
 			if err != nil {
 				return nil, fmt.Errorf("kafka at %s: topic %s, partition %d: where to start: %w", s.reach.seeds, topic, number, err)
 			}
@@ -161,30 +114,31 @@ func (s *source) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	return offsets, nil
 }
 
-// mark returns that of a topic, which stays the same for as long as the topic is there.
-func (s *source) mark(topic string, f *found) mark {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	id := runtime.TopicID(f.topics[topic].ID)
-	delete(s.anew, topic)
-	known, read := s.marks[topic]
-	if read && known.of(id) {
-		return known
+// fault returns why what was found says nothing of a topic.
+func (f *found) fault(topic string) error {
+	switch t, told := f.topics[topic]; {
+	case t.Err != nil:
+		return t.Err
+	case !told:
+		return errors.New("the brokers tell nothing of it")
+	case len(t.Partitions) == 0:
+		return errors.New("the brokers tell of no partition")
 	}
-	m := began(id, int32(len(f.topics[topic].Partitions)), f.commits[topic])
-	if read {
-		m.began = 0 // the reader had another topic of that name
-	}
-	s.marks[topic] = m
-	return m
+	return nil
 }
 
-// begin returns where the group begins in a partition, and whether that is what it has committed.
-func (s *source) begin(p partition, m mark, committed int64, f *found) (at int64, isCommitted bool, err error) {
+// settled notes that a topic that was found anew is assigned.
+func (s *source) settled(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.anew, topic)
+}
+
+// startOf returns where the group begins in a partition, and whether that is what it has committed.
+func (s *source) startOf(p partition, m mark, committed int64, f *found) (at int64, isCommitted bool, err error) {
 	first, start, end := f.first[p.topic][p.number], f.start[p.topic][p.number], f.ends[p.topic][p.number]
-	_, ok := f.topics[p.topic].Partitions[p.number]
-	if err := cmp.Or(first.Err, start.Err, end.Err); err != nil || !ok {
-		return 0, false, cmp.Or(err, errors.New("there is no such partition"))
+	if err := cmp.Or(first.Err, start.Err, end.Err); err != nil {
+		return 0, false, err
 	}
 	if committed >= 0 {
 		theirs, marked := parseMark(f.commits[p.topic][p.number].Metadata)
@@ -200,7 +154,7 @@ func (s *source) begin(p partition, m mark, committed int64, f *found) (at int64
 		}
 		return committed, true, nil
 	}
-	if p.number >= m.began {
+	if p.number >= m.partitions {
 		return first.Offset, false, nil
 	}
 	return start.Offset, false, nil
@@ -219,6 +173,7 @@ func (s *source) revoked(ctx context.Context, gone map[string][]int32, lost bool
 	s.mu.Lock()
 	for topic, numbers := range gone {
 		for _, n := range numbers {
+			delete(s.absent, partition{topic, n})
 			at := runtime.Position{Topic: topic, TopicID: s.places[partition{topic, n}].topic, Partition: n}
 			if delete(s.places, partition{topic, n}); lost || s.anew[topic] {
 				away = append(away, at)
@@ -238,11 +193,15 @@ func (s *source) revoked(ctx context.Context, gone map[string][]int32, lost bool
 	}
 }
 
-// went notes how far a partition was read, and returns how far it was before.
+// went notes how far a partition was read, and returns how far it was before. Where fetches tell no topic's ID, it stays the same.
 func (s *source) went(p partition, to place) (before place, assigned bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, assigned = s.places[p]
+	if to.topic == (runtime.TopicID{}) {
+		to.topic = before.topic
+	}
+	delete(s.absent, p)
 	s.places[p] = to
 	return before, assigned
 }
@@ -288,10 +247,44 @@ func (s *source) setBack(ctx context.Context, p partition, from, to place) error
 	s.telling.Lock()
 	s.reader.Revoked(context.WithoutCancel(ctx), []runtime.Position{{Topic: p.topic, TopicID: from.topic, Partition: p.number}}, true)
 	s.telling.Unlock()
-	_, err := s.assigned(ctx, p, to, false)
+	err := s.identify(ctx, p, from.topic, &to)
+	if err == nil {
+		_, err = s.assigned(ctx, p, to, false)
+	}
 	if err != nil {
 		s.went(p, from)
 		s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.number: {Epoch: -1, Offset: to.next}}})
 	}
 	return err
+}
+
+// identify completes a place with the ID of its topic, which brokers of 2.8 to 3.0 tell with metadata and not with messages: whether it is
+// the one before shows whether messages were lost or the topic was made again. It asks the brokers, as what the client remembers may be old.
+func (s *source) identify(ctx context.Context, p partition, before runtime.TopicID, at *place) error {
+	var none runtime.TopicID
+	if at.topic != none || before == none {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachAtMost)
+	defer cancel()
+	ask := kmsg.NewPtrMetadataRequest()
+	ask.Topics = []kmsg.MetadataRequestTopic{{Topic: &p.topic}}
+	answer, err := ask.RequestWith(ctx, s.client)
+	if err != nil {
+		return s.unreached(err)
+	}
+	for i := range answer.Topics {
+		t := &answer.Topics[i]
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("kafka at %s: topic %s: %w", s.reach.seeds, p.topic, err)
+		}
+		at.topic = t.TopicID
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now, assigned := s.places[p]; assigned {
+		now.topic = at.topic
+		s.places[p] = now
+	}
+	return nil
 }

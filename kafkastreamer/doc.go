@@ -13,6 +13,8 @@
 //	limit.go     how large a batch of a topic may be, and how that is learned
 //	source.go    a connector's messages, as a member of a consumer group
 //	begin.go     where its partitions begin, and begin anew
+//	mark.go      what its commits say of a topic besides the offset
+//	absent.go    partitions that it is assigned and that are not there
 //	reach.go     whether the brokers are reached, for errors that name them
 //
 // Invariants, each of which a bug would break silently:

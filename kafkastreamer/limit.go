@@ -53,7 +53,7 @@ func (s *Streamer) limit(ctx context.Context, client *kgo.Client, t *topic) {
 
 // limitAgain does that again, if it was not done lately: what it learns may change nothing, and there may be many that ask.
 //
-// REQUIRES: t.making
+// REQUIRES: t.ask
 func (s *Streamer) limitAgain(ctx context.Context, client *kgo.Client, t *topic) {
 	if !t.asked.IsZero() && time.Since(t.asked) < askAgain {
 		return
@@ -68,12 +68,19 @@ func (s *Streamer) limitAgain(ctx context.Context, client *kgo.Client, t *topic)
 // that explains it, or else half as large. It reports whether they are.
 func (s *Streamer) narrow(ctx context.Context, by *producer, name string) bool {
 	t := s.topics.find(name)
-	if t == nil {
+	if t == nil || !s.narrowTopic(ctx, by, t) {
 		return false
 	}
-	t.making.Lock()
-	defer t.making.Unlock()
-	had := by.limit(name)
+	return s.producers.replace(ctx, by) == nil // it guards itself: others need not wait for what it asks
+}
+
+// narrowTopic lowers what is known of a topic's limit below that of a producer, and reports whether it could.
+func (s *Streamer) narrowTopic(ctx context.Context, by *producer, t *topic) bool {
+	if t.ask(ctx) != nil {
+		return false
+	}
+	defer t.answered()
+	name, had := t.name, by.limit(t.name)
 	if s.batchBytes(name) >= had { // nobody else has done it
 		s.limitAgain(ctx, by.client, t)
 	}
@@ -84,18 +91,17 @@ func (s *Streamer) narrow(ctx context.Context, by *producer, name string) bool {
 		t.maxBytes.Store(had / 2)
 	}
 	s.opt.Connection.Logger.Info("batches of a topic have become smaller: a broker refused one", "topic", name, "bytes", s.batchBytes(name), "before", had)
-	return s.producers.replace(ctx, by) == nil
+	return true
 }
 
 // adjust has batches of a topic be as large as it takes, after it took an event that was too large for those of a producer.
 func (s *Streamer) adjust(ctx context.Context, by *producer, name string) {
 	t := s.topics.find(name)
-	if t == nil {
+	if t == nil || t.ask(ctx) != nil {
 		return
 	}
-	t.making.Lock()
-	defer t.making.Unlock()
 	s.limitAgain(ctx, by.client, t)
+	t.answered()
 	if s.batchBytes(name) != by.limit(name) {
 		_ = s.producers.replace(ctx, by) // if that fails, the event is published all the same; the next one tries again
 	}

@@ -1,6 +1,7 @@
 package kafkastreamer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -268,4 +269,51 @@ func testLimitsUnderLoad(t *testing.T, brokers []string) {
 func TestLimitsUnderLoad(t *testing.T) {
 	_, brokers := fake(t)
 	testLimitsUnderLoad(t, brokers)
+}
+
+// TestNobodyWaitsForASlowBroker has the broker not answer the one who asks it: those who want to ask about the same topic can give up, and
+// need not wait at all for the client that is to take another's place.
+func TestNobodyWaitsForASlowBroker(t *testing.T) {
+	for name, c := range map[string]struct {
+		key   kmsg.Key
+		waits bool
+	}{
+		"a topic's limit": {kmsg.DescribeConfigs, true},
+		"a producer's ID": {kmsg.InitProducerID, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, brokers := fake(t)
+			l := newLimits(t, brokers)
+			s := toSmall(t, brokers, "none")
+			wantAll(t, s, notices(1000), "before")
+			l.set(20_000)
+			asked, answer := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			cluster.ControlKey(int16(c.key), func(kmsg.Request) (kmsg.Response, error, bool) {
+				once.Do(func() {
+					close(asked)
+					cluster.SleepControl(func() { <-answer })
+				})
+				return nil, nil, false
+			})
+			published := make(chan error, 1)
+			go func() {
+				_, err := s.Publish(t.Context(), notices(1000))
+				published <- err
+			}()
+			<-asked
+			ctx, cancel := context.WithCancel(t.Context())
+			if c.waits {
+				cancel()
+			}
+			if err := kafkastreamer.Ask(ctx, s, "orders"); (err != nil) != c.waits {
+				t.Errorf("who asks besides gets: %v", err)
+			}
+			cancel()
+			close(answer)
+			if err := <-published; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

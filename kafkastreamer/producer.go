@@ -111,6 +111,8 @@ func (p *producers) replace(ctx context.Context, one *producer) error {
 	case done:
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	if err := mayProduce(ctx, one.client); err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (p *producers) close() {
 // newProducer opens a client with options that are those of all of the relay's.
 func (s *Streamer) newProducer(opts []kgo.Opt) (*producer, error) {
 	alive, end := context.WithCancel(context.Background())
-	p := &producer{alive: alive, end: end, most: s.batchBytes, limits: map[string]int32{}, metrics: s.opt.Connection.metrics(purpose)}
+	p := &producer{alive: alive, end: end, most: s.batchBytes, limits: map[string]int32{}, metrics: s.opt.Connection.metrics(relayPurpose)}
 	opts = append(slices.Clip(opts), kgo.ProducerBatchMaxBytesFn(p.limit))
 	if p.metrics != nil {
 		opts = append(opts, kgo.WithHooks(p.metrics))

@@ -23,7 +23,7 @@ const (
 	pollAtMost   = 7 * time.Second  // before a look at whether the brokers are still reached; the client joins a group again after 5 at most
 	reachAtMost  = 10 * time.Second // for a question to the brokers
 	leaveAtMost  = 5 * time.Second  // for leaving the group
-	lookEvery    = 30 * time.Second // for partitions that were added
+	lookEvery    = 30 * time.Second // for partitions that were added, or left out
 )
 
 // SourceOptions says what a source reads. Connection, Group and Topics are required.
@@ -42,6 +42,8 @@ type SourceOptions struct {
 	Start Start
 	// Topics are read together.
 	Topics []string
+
+	lookEvery time.Duration // for partitions that were added, or left out; tests set it
 }
 
 // Start is a place in every partition. The zero Start is Earliest.
@@ -67,11 +69,13 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 		if err != nil {
 			return nil, err
 		}
+		opt := opt
+		opt.lookEvery = cmp.Or(opt.lookEvery, lookEvery)
 		session := cmp.Or(opt.SessionTimeout, 10*time.Second)
 		s := &source{
 			opt: opt, reader: r, reach: reach, owned: make(chan struct{}), marks: map[string]mark{}, places: map[partition]place{}, anew: map[string]bool{},
-			gone: map[string]bool{},
-			log:  cmp.Or(opt.Connection.Logger, slog.New(slog.DiscardHandler)).With("kafka", purpose, "group", opt.Group),
+			absent: map[partition]bool{}, gone: map[string]bool{},
+			log: cmp.Or(opt.Connection.Logger, slog.New(slog.DiscardHandler)).With("kafka", purpose, "group", opt.Group),
 		}
 		var ctx context.Context
 		ctx, s.cancel = context.WithCancel(context.Background())
@@ -85,7 +89,7 @@ func OpenSource(opt SourceOptions) runtime.OpenSource {
 			kgo.DisableAutoCommit(),
 			kgo.BlockRebalanceOnPoll(),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-			kgo.MetadataMaxAge(lookEvery),
+			kgo.MetadataMaxAge(opt.lookEvery),
 			kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), // adjust replaces it
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.AdjustFetchOffsetsFn(s.adjust),
@@ -124,6 +128,7 @@ type source struct {
 	mu     sync.Mutex
 	marks  map[string]mark     // by topic
 	places map[partition]place // of those that are assigned
+	absent map[partition]bool  // that are assigned and were not there
 	anew   map[string]bool     // topics that are not what they were, until they are assigned
 
 	// The client joins its group before it is even returned; the reader hears of partitions only once it has the source.
@@ -135,6 +140,7 @@ type source struct {
 	faulty bool            // the last Receive returned an error
 	later  error           // came with messages, and is returned next
 	gone   map[string]bool // topics that are not there any more, or are others by now
+	looked time.Time       // for what is absent
 }
 
 var _ runtime.Source = (*source)(nil)
@@ -160,7 +166,8 @@ func (s *source) receive(ctx context.Context) ([]runtime.Message, error) {
 			}
 			s.found = true
 		}
-		polling, cancel := context.WithTimeout(ctx, pollAtMost)
+		s.lookForAbsent(ctx)
+		polling, cancel := context.WithTimeout(ctx, min(pollAtMost, s.opt.lookEvery))
 		fetches := s.client.PollRecords(polling, pollMessages)
 		cancel()
 		err := errors.Join(s.fault(fetches), s.follow(ctx, fetches))
@@ -209,11 +216,16 @@ func (s *source) find(ctx context.Context) error {
 	return nil
 }
 
-// forget has the client give a topic up and find it anew: it reads no other topic than the first that it found by that name.
+// forget finds a topic anew that is another by now: the client reads no other than the first that it found by a name.
 func (s *source) forget(topic string) {
 	s.mu.Lock()
 	s.anew[topic] = true
 	s.mu.Unlock()
+	s.findAnew(topic)
+}
+
+// findAnew has the client give a topic up and find it again, with all its partitions.
+func (s *source) findAnew(topic string) {
 	s.client.PurgeTopicsFromClient(topic)
 	s.client.AddConsumeTopics(topic)
 }
@@ -277,8 +289,8 @@ func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
 		defer s.mu.Unlock()
 		for i := range at {
 			m := mark{topic: at[i].TopicID}
-			if known := s.marks[at[i].Topic]; known.topic == m.topic {
-				m = known
+			if known := s.marks[at[i].Topic]; known.of(m.topic) {
+				m.partitions = known.partitions
 			}
 			setMetadata(r, &at[i], m.String())
 		}

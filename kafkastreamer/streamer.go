@@ -96,8 +96,8 @@ var (
 	_ runtime.Faulty   = (*Streamer)(nil)
 )
 
-// purpose is that of the clients that publish pages.
-const purpose = "relay"
+// relayPurpose is that of the clients that publish pages.
+const relayPurpose = "relay"
 
 // New returns a streamer, without reaching for a broker yet. It reports all faults of its options at once. The caller closes it.
 func New(opt Options) (*Streamer, error) {
@@ -109,7 +109,7 @@ func New(opt Options) (*Streamer, error) {
 	}
 	own := opt.Connection
 	own.Registry = nil // each producer has metrics of its own
-	opts, reach, err := s.clientOptions(&own, purpose)
+	opts, reach, err := s.clientOptions(&own, relayPurpose)
 	if err != nil {
 		return nil, err
 	}

@@ -58,11 +58,25 @@ type fixed struct{ version, contentType []byte }
 // topic is one topic and what is known of it.
 type topic struct {
 	name     string
-	ready    atomic.Bool  // it was there when we looked last
-	maxBytes atomic.Int32 // of a batch, as the topic says, or as a refusal taught; 0: not known
-	making   sync.Mutex   // held while it is looked for or asked
-	asked    time.Time    // when it was last asked for its limit while it ran; guarded by making
+	ready    atomic.Bool   // it was there when we looked last
+	maxBytes atomic.Int32  // of a batch, as the topic says, or as a refusal taught; 0: not known
+	asking   chan struct{} // has one in it while the topic is looked for or asked
+	asked    time.Time     // when it was last asked for its limit while it ran; guarded by asking
 }
+
+func newTopic(name string) *topic { return &topic{name: name, asking: make(chan struct{}, 1)} }
+
+// ask waits until nobody else looks for the topic or asks it. Who got no error calls answered.
+func (t *topic) ask(ctx context.Context) error {
+	select {
+	case t.asking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *topic) answered() { <-t.asking }
 
 func newTopics(layout Layout, prefix string) topics {
 	return topics{
@@ -86,10 +100,10 @@ func (t *topics) of(name string) *workflow {
 	}
 	w = &workflow{name: name, fixed: &t.fixed, source: []byte("/wfrt/workflows/" + name), statuses: map[string]*topic{}}
 	if t.layout == LayoutStatus {
-		w.erasure = &topic{name: t.prefix + name + "-delete"}
-		w.stateChange = &topic{name: t.prefix + name + "-run-state-change"}
+		w.erasure = newTopic(t.prefix + name + "-delete")
+		w.stateChange = newTopic(t.prefix + name + "-run-state-change")
 	} else {
-		w.all = &topic{name: t.prefix + name}
+		w.all = newTopic(t.prefix + name)
 	}
 	t.workflows[name] = w
 	return w
@@ -120,7 +134,7 @@ func (w *workflow) status(prefix, status string) *topic {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t = w.statuses[status]; t == nil {
-		t = &topic{name: prefix + w.name + "-" + status}
+		t = newTopic(prefix + w.name + "-" + status)
 		w.statuses[status] = t
 	}
 	return t
@@ -150,8 +164,10 @@ func (t *topics) find(name string) *topic {
 
 // ensure sees to it that the topic is there, and learns how large its batches may be.
 func (s *Streamer) ensure(ctx context.Context, client *kgo.Client, t *topic) error {
-	t.making.Lock()
-	defer t.making.Unlock()
+	if err := t.ask(ctx); err != nil {
+		return err
+	}
+	defer t.answered()
 	if t.ready.Load() {
 		return nil
 	}
