@@ -215,9 +215,6 @@ func (r *Record) enter(to *Status, now time.Time) {
 		return
 	}
 	r.Attempt, r.NotBefore, r.Parked, r.Arming = 1, time.Time{}, to.Step == nil, nil
-	if to.Step != nil && to.Step.Lag > 0 {
-		r.NotBefore = later(now, to.Step.Lag)
-	}
 	if r.Parked {
 		r.Attempt = 0
 	}
@@ -227,6 +224,9 @@ func (r *Record) enter(to *Status, now time.Time) {
 			continue
 		}
 		r.Pending = append(r.Pending, Pending{Kind: PendingTimeout, Name: t.Name, Due: later(now, t.After), Attempt: 1})
+	}
+	if to.Step != nil && to.Step.Lag > 0 && len(r.Arming) == 0 { // what is to be computed comes first, at once
+		r.NotBefore = later(now, to.Step.Lag)
 	}
 }
 

@@ -152,7 +152,8 @@ type Engine struct {
 	started    atomic.Bool
 	stopping   atomic.Bool
 	disk       disk
-	troubleMu  sync.Mutex // guards trouble and troubleAt: why events could not be published, and when that was last said
+	postponed  atomic.Int64 // the second in which it was last said that an invocation is put off
+	troubleMu  sync.Mutex   // guards trouble and troubleAt: why events could not be published, and when that was last said
 	trouble    string
 	troubleAt  time.Time
 	failed     chan struct{}

@@ -42,9 +42,9 @@ func (b *Batch) CheckLengths() error {
 }
 
 func (b *Batch) checkOrigins() error {
-	origins := [...]*Origin{b.Receipt, b.DropReceipt, b.TrimReceipts, b.Unpark, nil}
+	origins := []*Origin{b.Receipt, b.DropReceipt, b.TrimReceipts, b.Unpark}
 	if b.Park != nil {
-		origins[len(origins)-1] = &b.Park.Origin
+		origins = append(origins, &b.Park.Origin)
 	}
 	for _, o := range origins {
 		if o == nil {

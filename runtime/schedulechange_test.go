@@ -16,6 +16,45 @@ import (
 	"github.com/wfrt/wfrt/runtime/runtimetest"
 )
 
+// A schedule that gets another object while its filter is asked triggers its slot with that, and at once, whatever is caught up with.
+func TestScheduleGetsAnObjectWhileItsFilterIsAsked(t *testing.T) {
+	for _, policy := range []runtime.CatchUp{runtime.CatchUpNone, runtime.CatchUpOne, runtime.CatchUpAll} {
+		t.Run(fmt.Sprint(policy), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked, proceed := make(chan struct{}), make(chan struct{})
+				part := func(object string) runtimetest.Schedule {
+					return runtimetest.Schedule{
+						Spec: runtime.ScheduleSpec{Name: "daily", Cron: "@daily", CatchUp: policy, Object: []byte(object)},
+						Filter: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+							asked <- struct{}{}
+							<-proceed
+							out.Kind = runtime.OutcomeDone
+							return nil
+						},
+					}
+				}
+				e := start(t, onMemory(), reports(nil, part(`"old"`)))
+				<-asked
+				slot := time.Now()
+				e.SetCatalog(runtime.NewCatalog(reports(nil, part(`"new"`))))
+				synctest.Wait()
+				proceed <- struct{}{}
+				<-asked
+				proceed <- struct{}{}
+				synctest.Wait()
+				all, err := e.Runs(t.Context(), runtime.Query{Limit: 10})
+				if err != nil || len(all) != 1 || string(all[0].Object) != `"new"` || all[0].CreatedAt.Sub(slot) > time.Second {
+					t.Errorf("the runs are %+v, %v; want one with the new object, at %v", all, err, slot)
+				}
+				elapse(23 * time.Hour)
+				if n := runsOf(t, e, "daily"); n != 1 {
+					t.Errorf("there are %d runs a day later; want the slot to have triggered once", n)
+				}
+			})
+		})
+	}
+}
+
 // What is done to a schedule while the filter of its slot is asked holds: the slot that was decided on undoes none of it.
 func TestScheduleIsChangedWhileItsFilterIsAsked(t *testing.T) {
 	const name = "hourly"

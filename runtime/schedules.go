@@ -108,7 +108,7 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 func (s *shard) beginSlot(t *Task, sched *Schedule, slot time.Time, trigger *Trigger) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stands, err := s.stands(sched); err != nil || !stands {
+	if stands, err := s.stands(sched, t); err != nil || !stands {
 		return err
 	}
 	_, err := s.trigger(trigger, func(id RunID, b *Batch) {
@@ -125,21 +125,29 @@ func (s *shard) beginSlot(t *Task, sched *Schedule, slot time.Time, trigger *Tri
 }
 
 // stands reports whether the schedule is still as it was read. Since then its filter may have been asked, for long; if it was paused,
-// changed or removed meanwhile nothing is to become of the slot, and its task finds that when it is looked at again.
+// changed or removed meanwhile nothing is to become of the slot yet, and its task is looked at again at once: it may be void.
 // REQUIRES: s.mu
-func (s *shard) stands(sched *Schedule) (bool, error) {
+func (s *shard) stands(sched *Schedule, t *Task) (bool, error) {
 	now, err := s.engine.store.Schedule(sched.Workflow, sched.Name)
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case err == nil && now.equal(sched):
+		return true, nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return false, err
+	}
+	again := *t
+	again.Due = s.engine.now()
+	if !t.Due.After(again.Due) {
 		return false, nil
 	}
-	return err == nil && now.equal(sched), err
+	return false, s.commit(&Batch{DropTask: t, AddTasks: []Task{again}})
 }
 
-// putSlot commits what became of a slot, unless the schedule no longer stands.
+// putSlot commits what became of a slot, which drops its task, unless the schedule no longer stands.
 func (s *shard) putSlot(sched *Schedule, b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stands, err := s.stands(sched); err != nil || !stands {
+	if stands, err := s.stands(sched, b.DropTask); err != nil || !stands {
 		return err
 	}
 	return s.commit(b)

@@ -301,6 +301,26 @@ func TestLagDelaysAStep(t *testing.T) {
 	})
 }
 
+// A lag is waited for once, and the times of timeouts are computed before it.
+func TestLagOfAStatusWithAComputedTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var computed time.Duration
+		e := start(t, onMemory(), runtimetest.Workflow("orders",
+			runtimetest.Step{Status: "paid", To: []string{"shipped"}, Lag: time.Hour, Func: runtimetest.To("shipped")},
+			runtimetest.Timeout{Status: "paid", Name: "late", To: []string{"shipped"}, Func: runtimetest.To("shipped"), Timer: runtimetest.Due(
+				func(in *runtime.Invocation) time.Time {
+					computed = in.Now.Sub(began)
+					return in.Now.Add(24 * time.Hour)
+				})},
+		))
+		settle(t, e, trigger(t, e, "orders", "1"))
+		if took := time.Since(began).Round(time.Second); took != time.Hour || computed > time.Second {
+			t.Errorf("the timeout was computed after %v, and the step ran after %v; want it at once, and an hour", computed, took)
+		}
+	})
+}
+
 func TestMoveAndEdit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, onMemory(), runtimetest.Workflow("orders",

@@ -254,7 +254,8 @@ func (s *shard) tryTask(t *Task, h *Handler, in *Invocation) (*Outcome, time.Dur
 		if e.ctx.Err() != nil {
 			return nil, 0, nil
 		}
-		return nil, 0, s.again(t, unserved, nil, nil) // the module is being replaced
+		t.Attempt-- // the host did not make it: the module is being replaced, or memory is short
+		return nil, 0, s.again(t, unserved, nil, nil)
 	}
 	e.opt.Meter.Step(in.Record.Workflow, h.Kind.String()).Invoked(out.Kind, e.now().Sub(in.Now))
 	return &out, e.now().Sub(in.Now), nil

@@ -25,9 +25,15 @@ type side struct {
 	lanes   map[lane]*laneState   // those in which tasks are under way or wait
 	held    map[taskKey]hold      // slots that wait for the end of a run
 	seen    *Task                 // the last that was looked at: those before it are under way, or wait, or are held; nil: none was
-	again   []time.Time           // a task that is due then, not after seen, is to be looked at once more
+	again   []stretch             // of those up to seen, what is to be looked at once more
 	timer   ClockTimer
 	nextDue time.Time
+}
+
+// stretch is the tasks due at one time that come after one; from the first until some have been looked at.
+type stretch struct {
+	due   time.Time
+	after *Task // nil: from the first
 }
 
 // sideWork is a task under way.
@@ -99,18 +105,23 @@ func (d *side) committed(b *Batch) {
 		}
 	}
 	for i := range b.AddTasks {
-		due := b.AddTasks[i].Due
-		d.once(due)
-		d.arm(due)
+		t := &b.AddTasks[i]
+		if w := d.busy[t.key()]; w != nil && w.due.Equal(t.Due) && w.slot.Equal(t.Slot) {
+			w.left = true // the same once more
+		}
+		d.once(t.Due)
+		d.arm(t.Due)
 	}
 }
 
 // once has the tasks looked at once more that are due at a time, if they were looked at.
 // REQUIRES: shard.mu
 func (d *side) once(due time.Time) {
-	if d.seen != nil && !due.After(d.seen.Due) {
-		addTime(&d.again, due)
+	if d.seen == nil || due.After(d.seen.Due) ||
+		slices.ContainsFunc(d.again, func(s stretch) bool { return s.after == nil && s.due.Equal(due) }) {
+		return
 	}
+	d.again = append(d.again, stretch{due: due})
 }
 
 func addTime(all *[]time.Time, t time.Time) {
@@ -144,7 +155,7 @@ func (d *side) release(key taskKey) {
 func (d *side) done(key taskKey) {
 	w := d.busy[key]
 	delete(d.busy, key)
-	if w.left {
+	if _, held := d.held[key]; w.left && !held {
 		d.once(w.due)
 	}
 	for _, due := range w.more {
@@ -153,7 +164,7 @@ func (d *side) done(key taskKey) {
 	l := d.lanes[w.lane]
 	l.busy--
 	d.tidy(w.lane)
-	if (l.waits || len(d.again) > 0) && d.shard.engine.ctx.Err() == nil {
+	if (l.waits || len(d.again) > 0) && d.shard.engine.accepting() == nil { // a stop refuses what tasks ask for
 		d.arm(d.shard.engine.now())
 	}
 }
@@ -196,20 +207,25 @@ func (d *side) look() {
 	}
 }
 
-// begin looks at the tasks that are to be looked at once more, at a page for each lane that has a place again, and at a page of those
+// begin looks at a page of each time whose tasks are to be looked at once more, at one for each lane that has a place again, and at a page of those
 // that have come due since; when there may be more it is called again, and lets others at the shard in between.
 // REQUIRES: shard.mu
 func (d *side) begin() error {
 	now := d.shard.engine.now()
 	again := d.again
 	d.again = nil
-	for _, due := range again {
-		for after, more := (&Task{Due: due}), true; more; {
-			p, err := d.walk(after, due, nil)
-			if err != nil {
-				return err
-			}
-			after, more = p.last, p.more
+	for _, s := range again {
+		after := s.after
+		if after == nil {
+			after = &Task{Due: s.due}
+		}
+		p, err := d.walk(after, s.due, nil)
+		if err != nil {
+			return err
+		}
+		if p.more {
+			d.again = append(d.again, stretch{s.due, p.last})
+			d.arm(now)
 		}
 	}
 	for in, l := range d.lanes {

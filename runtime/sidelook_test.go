@@ -168,3 +168,39 @@ func TestBlockingHookDelaysNobody(t *testing.T) {
 		}
 	})
 }
+
+// closesSlowly is a source that takes its time to close.
+type closesSlowly struct{ runtime.Source }
+
+func (c closesSlowly) Close() {
+	<-time.After(6 * time.Second)
+	c.Source.Close()
+}
+
+// While connectors are given time to stop, a task that the stop refuses is not tried over and over.
+func TestAStopTriesRefusedTasksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &countingStore{MemStore: runtimetest.NewMemStore(1)}
+		stream := runtimetest.NewMemStream()
+		stream.Topic("northwind.orders", 1)
+		c := triggers(t, stream)
+		open := c.Open
+		c.Open = func(r runtime.SourceReader) (runtime.Source, error) {
+			source, err := open(r)
+			return closesSlowly{source}, err
+		}
+		e := start(t, runtime.Options{Store: store, Connectors: []runtime.Connector{c}}, runtimetest.Workflow("orders", runtimetest.Step{
+			Status: "received", To: []string{"done"}, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+				out.Intents = append(out.Intents, runtime.Intent{Workflow: "nobody's", ForeignID: "1"})
+				return runtimetest.To("done")(ctx, in, out)
+			},
+		}))
+		settle(t, e, trigger(t, e, "orders", "1"))
+		synctest.Wait()
+		store.since()
+		stop(t, e)
+		if looks, _ := store.since(); looks > 10 {
+			t.Errorf("%d looks at tasks during the stop", looks)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -342,14 +343,22 @@ func (e *Engine) guarded(ctx context.Context, in *Invocation, out *Outcome) (err
 	return in.Handler.Invoker.Invoke(ctx, in, out)
 }
 
-// postponed is how long a run waits whose invocation the host refused.
-const postponed = time.Second
+// A run whose invocation the host refused waits for between the one and the other: thousands may wait for the same memory.
+const (
+	postponedMin = time.Second
+	postponedMax = 5 * time.Second
+)
 
 // postpone puts off the work of a run whose invocation the host refused for reasons of its own. The attempt does not count.
 func (s *shard) postpone(r *run, cause error) {
 	e := s.engine
-	e.opt.Logger.Warn("an invocation was refused and is put off", "run_id", r.rec.RunID, "trace_id", r.inv.Trace.ID(), "workflow", r.rec.Workflow,
-		"status", r.rec.Status, "error", cause)
+	level := slog.LevelDebug
+	if now, last := e.now().Unix(), e.postponed.Load(); now != last && e.postponed.CompareAndSwap(last, now) { // once a second
+		level = slog.LevelWarn
+	}
+	e.opt.Logger.Log(e.ctx, level, "an invocation was refused and is put off", "run_id", r.rec.RunID, "trace_id", r.inv.Trace.ID(),
+		"workflow", r.rec.Workflow, "status", r.rec.Status, "error", cause)
+	wait := postponedMin + time.Duration(e.share()*float64(postponedMax-postponedMin))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.stale && !s.refresh(r) {
@@ -357,7 +366,7 @@ func (s *shard) postpone(r *run, cause error) {
 		return
 	}
 	r.next = r.rec
-	r.next.put(r.work, e.now().Add(postponed))
+	r.next.put(r.work, e.now().Add(wait))
 	r.batch.Prev, r.batch.Next = &r.rec, &r.next
 	s.advance(r)
 	s.forget(r)
