@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,10 +270,10 @@ func wantParked(t *testing.T, e *runtime.Engine, want ...string) {
 // A repetition of a request whose run has been removed is told so: it took effect, and is not done again.
 func TestARepetitionOutlivesItsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begun := 0
+		var begun atomic.Int32
 		e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Retention(time.Hour),
 			runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
-				begun++
+				begun.Add(1)
 				return runtimetest.To("shipped")(ctx, in, out)
 			}}))
 		first := runtime.Trigger{Workflow: "orders", ForeignID: "1", IdempotencyKey: "first"}
@@ -301,8 +302,8 @@ func TestARepetitionOutlivesItsRun(t *testing.T) {
 			t.Errorf("a new callback: %v", err)
 		}
 		all, err := e.Runs(t.Context(), runtime.Query{Limit: 10})
-		if err != nil || len(all) != 0 || begun != 1 {
-			t.Errorf("%d callbacks were handled, and there are the runs %+v, %v", begun, all, err)
+		if err != nil || len(all) != 0 || begun.Load() != 1 {
+			t.Errorf("%d callbacks were handled, and there are the runs %+v, %v", begun.Load(), all, err)
 		}
 	})
 }
@@ -361,11 +362,11 @@ func TestRetentionWaitsForTheErase(t *testing.T) {
 	}{"slow": {takes: 2 * time.Second}, "failing": {fails: 8}} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				told, calls := 0, 0
+				var told, calls atomic.Int32
 				e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Retention(time.Hour),
 					runtimetest.Step{Status: "received", To: []string{"done"}, Func: runtimetest.To("done")},
 					runtimetest.Erase{Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
-						if calls++; calls <= c.fails {
+						if int(calls.Add(1)) <= c.fails {
 							return errors.New("the service is down")
 						}
 						<-time.After(c.takes)
@@ -373,7 +374,7 @@ func TestRetentionWaitsForTheErase(t *testing.T) {
 						return nil
 					}},
 					runtimetest.Hook{On: runtime.HookErase, Func: func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
-						told++
+						told.Add(1)
 						out.Kind = runtime.OutcomeDone
 						return nil
 					}},
@@ -383,8 +384,8 @@ func TestRetentionWaitsForTheErase(t *testing.T) {
 				elapse(time.Hour - time.Second)
 				erase(t, e, id)
 				elapse(time.Hour)
-				if _, err := e.Run(t.Context(), id); !errors.Is(err, runtime.ErrNotFound) || told != 1 || calls != c.fails+1 || e.Err() != nil {
-					t.Errorf("erased by %d calls, hook told %d times, then: %v; the engine: %v", calls, told, err, e.Err())
+				if _, err := e.Run(t.Context(), id); !errors.Is(err, runtime.ErrNotFound) || told.Load() != 1 || int(calls.Load()) != c.fails+1 || e.Err() != nil {
+					t.Errorf("erased by %d calls, hook told %d times, then: %v; the engine: %v", calls.Load(), told.Load(), err, e.Err())
 				}
 			})
 		})

@@ -305,18 +305,18 @@ func TestLagDelaysAStep(t *testing.T) {
 func TestLagOfAStatusWithAComputedTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		var computed time.Duration
+		var computed atomic.Int64
 		e := start(t, onMemory(), runtimetest.Workflow("orders",
 			runtimetest.Step{Status: "paid", To: []string{"shipped"}, Lag: time.Hour, Func: runtimetest.To("shipped")},
 			runtimetest.Timeout{Status: "paid", Name: "late", To: []string{"shipped"}, Func: runtimetest.To("shipped"), Timer: runtimetest.Due(
 				func(in *runtime.Invocation) time.Time {
-					computed = in.Now.Sub(began)
+					computed.Store(int64(in.Now.Sub(began)))
 					return in.Now.Add(24 * time.Hour)
 				})},
 		))
 		settle(t, e, trigger(t, e, "orders", "1"))
-		if took := time.Since(began).Round(time.Second); took != time.Hour || computed > time.Second {
-			t.Errorf("the timeout was computed after %v, and the step ran after %v; want it at once, and an hour", computed, took)
+		if took := time.Since(began).Round(time.Second); took != time.Hour || computed.Load() > int64(time.Second) {
+			t.Errorf("the timeout was computed after %v, and the step ran after %v; want it at once, and an hour", time.Duration(computed.Load()), took)
 		}
 	})
 }

@@ -560,10 +560,10 @@ func TestResumeKeepsADelay(t *testing.T) {
 	}{"lag": {24 * time.Hour, 0}, "repeat": {0, 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				calls := 0
+				var calls atomic.Int32
 				e := start(t, onMemory(), runtimetest.Workflow("orders", runtimetest.Step{
 					Status: "received", To: []string{"done"}, Lag: c.lag, Func: func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
-						if calls++; calls == 1 && c.lag == 0 {
+						if calls.Add(1) == 1 && c.lag == 0 {
 							out.Kind, out.Delay = runtime.OutcomeRepeat, 24*time.Hour
 							return nil
 						}
@@ -583,15 +583,15 @@ func TestResumeKeepsADelay(t *testing.T) {
 					}
 					elapse(time.Minute)
 				}
-				if calls != c.calls {
-					t.Errorf("the step was called %d times within minutes; want %d", calls, c.calls)
+				if n := int(calls.Load()); n != c.calls {
+					t.Errorf("the step was called %d times within minutes; want %d", n, c.calls)
 				}
 				last := settle(t, e, id)
 				if took := last.UpdatedAt.Sub(began); took < 24*time.Hour || took > 24*time.Hour+time.Second {
 					t.Errorf("it was done after %v; want a day", took)
 				}
 				paused := trigger(t, e, "orders", "2")
-				calls = 0
+				calls.Store(0)
 				elapse(time.Minute)
 				if _, err := e.Pause(t.Context(), paused, runtime.Note{}); err != nil {
 					t.Fatal(err)
