@@ -83,7 +83,7 @@ func New(options Options) (*Host, error) {
 	}
 	versionKnown()
 	h := &Host{
-		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes), turns: newTurns(),
+		options: options, began: options.Clock.Now(), memory: newBudget(options.TotalMemoryBytes, options.Clock), turns: newTurns(),
 		rewrite: rewrite.Rewrite, engine: func(c wazero.RuntimeConfig) wazero.RuntimeConfig { return c }, freeze: freeze,
 		folders: &folders{dir: options.CacheDir, logger: options.Logger}, archive: &archive{dir: options.ArchiveDir},
 		failing: make(chan string, 1), plugins: make(map[string]*plugin), building: make(map[string]int), modules: make(map[partOf]*module), ledger: newLedger(),

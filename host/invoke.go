@@ -51,7 +51,7 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 		m.pool.put(nil, among)
 		return m.failed(err, out)
 	}
-	if !i.reusable() || m.host.memory.wanted() {
+	if !i.reusable() || m.host.memory.wanted(m.pool) {
 		i.close()
 		i = nil
 	}

@@ -8,71 +8,118 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wfrt/wfrt/runtime"
 )
 
 // instanceCost is what an instance takes of the budget besides its memory, so that instances without memory are not free.
 const instanceCost = 64 << 10
 
+// claimFor is how long a claim lasts after the last refusal. A run that is refused comes again after a second.
+const claimFor = 5 * time.Second
+
 // budget bounds the memory of the instances of all modules together: Limits.TotalMemoryBytes. When it is exhausted, idle
-// instances make room for what is needed now. No plugin takes another's last place by that:
+// instances make room for what is needed now, if closing them suffices. No plugin takes another's last place for good:
 //
 //   - the last idle instance of a pool makes room for the first instance of another only, not for its growth nor for more of them;
-//   - a pool that has no instance, and was refused one, has a claim until it gets one: meanwhile no other grows into what is free or
-//     gets more instances, and while there is not enough each instance is closed after its invocation (wanted).
+//   - a pool that has no instance, and was refused one, has a claim until it gets one, leaves, or no longer asks (claimFor).
+//     Claims are served in their order, and before all others: what is claimed, nobody grows into nor makes instances of, and
+//     while there is not enough each instance is closed after its invocation (wanted).
 //
-// A memory that has grown stays as large as it is until its invocation ends, which takes Limits.Invocation at most.
+// A module that is being loaded, or is retired, has no runs that could come again, and goes before the claims. A memory that has
+// grown stays as large as it is until its invocation ends, which takes Limits.Invocation at most: what a claim waits for comes.
 type budget struct {
 	limit   int64
-	claimed atomic.Int64 // the sum of claims; changed under mu
+	clock   runtime.Clock
+	claimed atomic.Bool // there are claims; changed under mu
 
 	mu     sync.Mutex // guards the fields below; never held together with a pool's
 	used   int64
-	pools  map[*pool]bool  // those whose idle instances may be closed
-	made   map[*pool]int   // the instances of each; zero is not in it
-	claims map[*pool]int64 // by pools that are in pools and not in made
+	kept   int64          // of used: what lasts as long as modules do
+	pools  map[*pool]bool // those whose idle instances may be closed
+	made   map[*pool]int  // the instances of each; zero is not in it
+	claims []claim        // in their order, of pools that are in pools and not in made
 }
 
-func newBudget(limit int64) *budget {
-	return &budget{limit: limit, pools: make(map[*pool]bool), made: make(map[*pool]int), claims: make(map[*pool]int64)}
+// claim is a pool's to what its first instance needs.
+type claim struct {
+	pool  *pool
+	bytes int64
+	until time.Time
 }
 
-// reserve takes n bytes of the budget, if need be by closing idle instances of which each pool keeps some, and reports whether there
-// were as many. Who keeps none may also have what is claimed.
-func (b *budget) reserve(n int64, keeps int) bool {
-	if b.take(n, keeps == 0) {
+func newBudget(limit int64, clock runtime.Clock) *budget {
+	return &budget{limit: limit, clock: clock, pools: make(map[*pool]bool), made: make(map[*pool]int)}
+}
+
+// reserve takes n bytes of the budget for a pool, if need be by closing idle instances of which each pool keeps some, and reports
+// whether there were as many. It closes nothing in vain, and no pool's last while there are others.
+func (b *budget) reserve(p *pool, n int64, keeps int) bool {
+	if b.take(p, n) {
 		return true
 	}
 	b.mu.Lock()
 	pools := slices.Collect(maps.Keys(b.pools))
 	b.mu.Unlock()
-	for _, p := range pools {
-		for p.closeOldest(1, keeps) > 0 {
-			if b.take(n, keeps == 0) {
-				return true
+	for kept := 1; kept >= keeps; kept-- {
+		if !b.suffices(p, n, pools, kept) {
+			continue
+		}
+		for _, other := range pools {
+			for other.closeOldest(1, kept) > 0 {
+				if b.take(p, n) {
+					return true
+				}
 			}
 		}
 	}
-	return b.take(n, keeps == 0)
+	return b.take(p, n)
 }
 
-func (b *budget) take(n int64, claimed bool) bool {
+// suffices reports whether a pool gets n bytes when pools close their idle instances but some.
+func (b *budget) suffices(p *pool, n int64, pools []*pool, keeps int) bool {
+	b.mu.Lock()
+	free := b.free(p)
+	b.mu.Unlock()
+	for _, other := range pools {
+		free += other.idleBytes(keeps)
+	}
+	return n <= free
+}
+
+func (b *budget) take(p *pool, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	free := b.limit - b.used
-	if !claimed {
-		free -= b.claimed.Load()
-	}
-	if n > free {
+	if n > b.free(p) {
 		return false
 	}
 	b.used += n
 	return true
 }
 
+// free returns how much of the budget a pool may take: what is left but for the claims before its own. Less than zero are missing.
+// REQUIRES: b.mu.
+func (b *budget) free(p *pool) int64 {
+	free := b.limit - b.used
+	if !b.pools[p] || len(b.claims) == 0 {
+		return free
+	}
+	now := b.clock.Now()
+	b.forgo(func(c claim) bool { return !now.Before(c.until) })
+	for _, c := range b.claims {
+		if c.pool == p {
+			break
+		}
+		free -= c.bytes
+	}
+	return free
+}
+
 // open takes n bytes for another instance of a pool, and reports whether there were as many. One that is refused its first has a
-// claim.
+// claim, unless it waits for what modules keep.
 func (b *budget) open(p *pool, n int64) bool {
 	b.mu.Lock()
 	first := b.made[p] == 0
@@ -81,35 +128,64 @@ func (b *budget) open(p *pool, n int64) bool {
 	if first {
 		keeps = 0
 	}
-	got := b.reserve(n, keeps)
+	got := b.reserve(p, n, keeps)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case got:
+	if got {
 		b.made[p]++
-		b.claim(p, 0)
-	case b.made[p] == 0 && b.pools[p]:
+	}
+	if b.made[p] == 0 && b.pools[p] && n <= b.limit-b.kept {
 		b.claim(p, n)
+	} else {
+		b.forgo(func(c claim) bool { return c.pool == p })
 	}
 	return got
 }
 
-// claim sets what a pool claims. REQUIRES: b.mu.
+// claim makes or renews a pool's claim, whose place in the order stays. REQUIRES: b.mu.
 func (b *budget) claim(p *pool, n int64) {
-	b.claimed.Add(n - b.claims[p])
-	if b.claims[p] = n; n == 0 {
-		delete(b.claims, p)
+	c := claim{pool: p, bytes: n, until: b.clock.Now().Add(claimFor)}
+	if at := slices.IndexFunc(b.claims, func(c claim) bool { return c.pool == p }); at >= 0 {
+		b.claims[at] = c
+		return
 	}
+	b.claims = append(b.claims, c)
+	b.claimed.Store(true)
 }
 
-// wanted reports whether there is less left than is claimed.
-func (b *budget) wanted() bool {
-	if b.claimed.Load() == 0 {
+// forgo ends claims. REQUIRES: b.mu.
+func (b *budget) forgo(which func(claim) bool) {
+	b.claims = slices.DeleteFunc(b.claims, which)
+	b.claimed.Store(len(b.claims) > 0)
+}
+
+// wanted reports whether there is less left than is claimed, so that a pool has to close an instance that it has used.
+func (b *budget) wanted(p *pool) bool {
+	if !b.claimed.Load() {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.limit-b.used < b.claimed.Load()
+	return b.free(p) < 0
+}
+
+// keep takes n bytes for a module of a pool, as reserve does for a first instance, until drop.
+func (b *budget) keep(p *pool, n int64) bool {
+	if !b.reserve(p, n, 0) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept += n
+	return true
+}
+
+// drop gives back what keep took.
+func (b *budget) drop(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	b.kept -= n
 }
 
 // close gives back what an instance of a pool had.
@@ -148,7 +224,7 @@ func (b *budget) leave(p *pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.pools, p)
-	b.claim(p, 0)
+	b.forgo(func(c claim) bool { return c.pool == p })
 }
 
 // memory is the linear memory of one instance, which pays for its growth out of the budget. It belongs to the instance's owner.
@@ -205,7 +281,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if more := int64(size) + instanceCost - m.paid; more > 0 {
-		if !m.budget.reserve(more, 1) {
+		if !m.budget.reserve(m.pool, more, 1) {
 			m.refused = m.budget.total() + more
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,8 +150,8 @@ func TestAPluginWithoutAnInstanceIsNext(t *testing.T) {
 	late, others := r.hold("late", 1)
 	r.refuses("good")
 	r.refuses("good")
-	if r.memory.claimed.Load() != eachInstance {
-		t.Errorf("%d bytes are claimed; want those of one instance", r.memory.claimed.Load())
+	if c := r.memory.claims; len(c) != 1 || c[0].bytes != eachInstance {
+		t.Errorf("claims %+v; want one, of one instance", c)
 	}
 	hog.pool.put(held[1], hog.pool.runs)
 	r.works("hog") // it did not grow, and its instance is given back
@@ -161,7 +162,7 @@ func TestAPluginWithoutAnInstanceIsNext(t *testing.T) {
 		t.Error("another instance is made of what the other plugin claims")
 	}
 	r.works("good")
-	if r.memory.claimed.Load() != 0 {
+	if len(r.memory.claims) != 0 || r.memory.claimed.Load() {
 		t.Error("the claim outlives the instance")
 	}
 	hog.pool.put(held[0], hog.pool.runs)
@@ -170,17 +171,120 @@ func TestAPluginWithoutAnInstanceIsNext(t *testing.T) {
 
 // TestAClaimEndsWithItsModule leaves nothing claimed for a plugin that is replaced while it waits for memory.
 func TestAClaimEndsWithItsModule(t *testing.T) {
-	b := newBudget(100)
-	p, q := newPool(1, runtime.SystemClock{}), newPool(1, runtime.SystemClock{})
-	b.enter(p)
-	b.enter(q)
-	if !b.open(p, 60) || b.open(q, 60) || b.reserve(30, 1) || !b.wanted() {
+	b, pools := budgetOf(100, runtime.SystemClock{}, 2)
+	p, q := pools[0], pools[1]
+	if !b.open(p, 60) || b.open(q, 60) || b.reserve(p, 30, 1) || !b.wanted(p) {
 		t.Error("want one instance, a claim of the other, and no growth")
 	}
 	b.leave(q)
-	if b.wanted() || !b.reserve(30, 1) || b.open(q, 60) || b.wanted() {
+	if b.wanted(p) || !b.reserve(p, 30, 1) || b.open(q, 60) || b.wanted(p) {
 		t.Error("want no claim of a module that is retired, before or after")
 	}
+}
+
+// budgetOf returns a budget, and pools without idle instances that share it.
+func budgetOf(limit int64, clock runtime.Clock, n int) (*budget, []*pool) {
+	b := newBudget(limit, clock)
+	pools := make([]*pool, n)
+	for at := range pools {
+		pools[at] = newPool(1, clock)
+		b.enter(pools[at])
+	}
+	return b, pools
+}
+
+// TestClaimsAreServedInOrder has three plugins share the place of one, of which the last served always asks again first.
+func TestClaimsAreServedInOrder(t *testing.T) {
+	b, pools := budgetOf(100, stillClock{}, 3)
+	if !b.open(pools[0], 60) || b.open(pools[1], 60) || b.open(pools[2], 60) {
+		t.Fatal("want an instance of the first, and claims of the others")
+	}
+	for turn := range 9 {
+		has, next, last := pools[turn%3], pools[(turn+1)%3], pools[(turn+2)%3]
+		if !b.wanted(has) {
+			t.Fatalf("turn %d: the instance is not wanted", turn)
+		}
+		b.close(has, 60)
+		if b.open(has, 60) || b.open(last, 60) || b.reserve(has, 50, 0) {
+			t.Fatalf("turn %d: who comes first gets what another claims", turn)
+		}
+		if !b.open(next, 60) {
+			t.Fatalf("turn %d: whose turn it is, is refused", turn)
+		}
+	}
+}
+
+// TestAClaimLapses when its plugin no longer asks, and not before.
+func TestAClaimLapses(t *testing.T) {
+	clock := settableClock{now: new(atomic.Int64)}
+	b, pools := budgetOf(100, clock, 2)
+	p, q := pools[0], pools[1]
+	if !b.open(p, 60) {
+		t.Fatal("want an instance")
+	}
+	for range 3 { // each refusal renews it
+		if b.open(q, 60) {
+			t.Fatal("want it refused")
+		}
+		clock.now.Add(int64(claimFor - 1))
+		if !b.wanted(p) || b.reserve(p, 30, 1) {
+			t.Error("the claim ends though its plugin still asks")
+		}
+	}
+	clock.now.Add(1)
+	if b.wanted(p) || b.claimed.Load() || !b.reserve(p, 30, 1) {
+		t.Error("the claim goes on though its plugin asks no more")
+	}
+}
+
+// TestWhatCannotComeIsNotClaimed keeps so much for as long as modules live that one plugin can have no instance beside it.
+func TestWhatCannotComeIsNotClaimed(t *testing.T) {
+	b, pools := budgetOf(100, stillClock{}, 2)
+	p, q := pools[0], pools[1]
+	if !b.open(p, 40) || b.open(q, 70) || !b.wanted(p) || !b.keep(nil, 40) {
+		t.Fatal("want an instance of one, a claim of the other, and what is kept beside them")
+	}
+	if b.open(q, 70) || b.wanted(p) {
+		t.Error("want no claim to more than there can be")
+	}
+	b.drop(40)
+	if b.open(q, 70) || !b.wanted(p) {
+		t.Error("want a claim to what there can be again")
+	}
+}
+
+// TestRoomIsMadeOfWhatIsSpare before any plugin's last instance, and of nothing when it cannot suffice.
+func TestRoomIsMadeOfWhatIsSpare(t *testing.T) {
+	r := newRig(t, within)
+	r.put("few.wasm", doorNamed("few").bytes())
+	r.put("many.wasm", doorNamed("many").bytes())
+	r.load()
+	m, held := r.hold("many", 2)
+	instances := func(few, many int) {
+		t.Helper()
+		if a, b := r.plugin("few").Instances, r.plugin("many").Instances; a != few || b != many {
+			t.Errorf("%d and %d instances; want %d and %d", a, b, few, many)
+		}
+	}
+	if r.memory.reserve(nil, 2*eachInstance, 0) {
+		t.Error("want it refused while two of three are in use")
+	}
+	instances(1, 2) // none is closed in vain
+	for _, i := range held {
+		m.pool.put(i, m.pool.runs)
+	}
+	if !r.memory.reserve(nil, eachInstance, 0) {
+		t.Error("want room made")
+	}
+	instances(1, 1)
+	if r.memory.reserve(nil, eachInstance, 1) {
+		t.Error("want growth refused")
+	}
+	instances(1, 1)
+	if !r.memory.reserve(nil, 2*eachInstance, 0) {
+		t.Error("want room made of the last instances")
+	}
+	instances(0, 0)
 }
 
 // TestAnInitialisationThatMemoryDoesNotSufficeFor is no fault of the plugin's either.
@@ -288,7 +392,7 @@ func spaces(t *testing.T) map[string]space {
 
 func growMemoryIn(t *testing.T, s space) {
 	t.Helper()
-	m := newMemory(newBudget(1<<30), newPool(1, runtime.SystemClock{}), s, pageBytes, 39*pageBytes)
+	m := newMemory(newBudget(1<<30, runtime.SystemClock{}), newPool(1, runtime.SystemClock{}), s, pageBytes, 39*pageBytes)
 	for pages := uint64(1); pages < 40; pages++ {
 		b := m.Reallocate(pages * pageBytes)
 		if uint64(len(b)) != pages*pageBytes {

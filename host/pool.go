@@ -173,6 +173,16 @@ func (p *pool) closeOldest(n, keeps int) int {
 	return n
 }
 
+// idleBytes returns what the idle instances have of the budget, but for some that are kept: those idle for the shortest time.
+func (p *pool) idleBytes(keeps int) (sum int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.idle[:max(0, len(p.idle)-keeps)] {
+		sum += i.memory.paid + i.stack.paid
+	}
+	return sum
+}
+
 // retire refuses everyone from now on, closes the idle instances, and lets those in use end. It is called once.
 func (p *pool) retire() {
 	p.mu.Lock()

@@ -74,14 +74,14 @@ func (m *module) freshen(ctx context.Context, first *instance) error {
 		return err
 	}
 	size := int64(first.guest.Memory().Size())
-	if !m.host.memory.reserve(size, 0) {
+	if !m.host.memory.keep(m.pool, size) {
 		return fmt.Errorf("no memory is left for the snapshot of %d bytes that its isolation needs: the instances of all plugins together "+
 			"are at the limit of %s", size, m.host.memory)
 	}
 	content, _ := first.guest.Memory().Read(0, uint32(size))
 	image, err := m.host.freeze(content)
 	if err != nil {
-		m.host.memory.give(size)
+		m.host.memory.drop(size)
 		return fmt.Errorf("take a snapshot of its memory: %w", err)
 	}
 	m.snapshot = &snapshot{image: image}
@@ -94,7 +94,7 @@ func (m *module) freshen(ctx context.Context, first *instance) error {
 // forget frees the snapshot. No instance is left.
 func (m *module) forget() {
 	if m.snapshot != nil {
-		m.host.memory.give(int64(m.snapshot.image.size()))
+		m.host.memory.drop(int64(m.snapshot.image.size()))
 		m.snapshot.image.free()
 		m.snapshot = nil
 	}

@@ -62,7 +62,7 @@ func (i *instance) payStack(size int64) bool {
 	if more <= 0 {
 		return true
 	}
-	if !i.memory.budget.reserve(more, 1) {
+	if !i.memory.budget.reserve(i.module.pool, more, 1) {
 		return false
 	}
 	i.stack.paid += more

@@ -61,7 +61,7 @@ func TestStacksCountAsMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, deepGuest(5000, 100), c.change)
-			if !r.memory.reserve(14<<20, 0) { // for others
+			if !r.memory.reserve(nil, 14<<20, 0) { // for others
 				t.Fatal("there is no memory for others")
 			}
 			before := r.used()
