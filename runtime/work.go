@@ -346,7 +346,7 @@ func (e *Engine) guarded(ctx context.Context, in *Invocation, out *Outcome) (err
 // A run whose invocation the host refused waits for between the one and the other: thousands may wait for the same memory.
 const (
 	postponedMin = time.Second
-	postponedMax = 5 * time.Second
+	postponedMax = 3 * time.Second
 )
 
 // postpone puts off the work of a run whose invocation the host refused for reasons of its own. The attempt does not count.
