@@ -16,12 +16,12 @@ const fuelOfCall = 100 // and one for each rewrite.BytesPerFuel that go between 
 // end of one the guest calls yield. A slice is as much as the guest computed in sliceTime before, because an instruction may take
 // a third of a nanosecond or, when memory is far, a hundred.
 const (
-	sliceTime  = time.Millisecond
-	mostSlice  = 8_000_000
+	sliceTime  = 250 * time.Microsecond // at a yield of some 100 ns
+	mostSlice  = 2_000_000
 	leastSlice = 200_000 // a tenth of a millisecond, and 4 where every load waits for memory; also the first
 
 	// turnAfter is how long a call computes before it takes turns with others like it.
-	turnAfter = sliceTime
+	turnAfter = time.Millisecond
 )
 
 // fuel is what one call of a guest has and uses. The guest counts what it has in a global, from the slice downwards; below zero
