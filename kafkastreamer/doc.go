@@ -8,12 +8,15 @@
 //	streamer.go  a page of events is produced, and its outcome told
 //	producer.go  the client in use, and those before it
 //	alone.go     one record at a time, when it is too large or a batch was refused
-//	page.go      events become records: keys, headers, bodies
+//	page.go      the records of one call, and their outcomes
+//	encode.go    events become records: keys, headers, bodies
 //	topics.go    which topics an event goes to, and their making
 //	limit.go     how large a batch of a topic may be, and how that is learned
 //	source.go    a connector's messages, as a member of a consumer group
-//	begin.go     where its partitions begin, and begin anew
-//	mark.go      what its commits say of a topic besides the offset
+//	begin.go     where its partitions begin
+//	place.go     how far they were read, and those that go or go back
+//	commit.go    what the group is told
+//	mark.go      what that says of a topic besides the offset
 //	absent.go    partitions that it is assigned and that are not there
 //	reach.go     whether the brokers are reached, for errors that name them
 //

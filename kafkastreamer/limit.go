@@ -94,8 +94,8 @@ func (s *Streamer) narrowTopic(ctx context.Context, by *producer, t *topic) bool
 	return true
 }
 
-// adjust has batches of a topic be as large as it takes, after it took an event that was too large for those of a producer.
-func (s *Streamer) adjust(ctx context.Context, by *producer, name string) {
+// refit has batches of a topic be as large as it takes, after it took an event that was too large for those of a producer.
+func (s *Streamer) refit(ctx context.Context, by *producer, name string) {
 	t := s.topics.find(name)
 	if t == nil || t.ask(ctx) != nil {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// producer is a client of the relay. It asks once for each partition how large a batch may be, so that another has to take its place when
-// that changes for a topic; one that forgot the topic instead would number its batches from 0 again, as the broker has seen them.
+// producer is a client of the relay. The library asks once for each partition how large a batch may be, so another has to take its place when
+// that changes for a topic. If it forgot the topic instead, it would number its batches from 0 again, and the broker take them for those it has.
 type producer struct {
 	client  *kgo.Client
 	metrics *metrics // nil: none
@@ -18,7 +18,7 @@ type producer struct {
 	pages   int // that it has under way; guarded by producers.mu
 
 	// alive ends at the first batch that is too large: what the client has not sent by then fails, as what waits behind that batch does, and
-	// goes with the next producer. It would be numbered anew otherwise, and could pass.
+	// goes with the next producer. Otherwise it would be numbered anew, and could overtake that batch.
 	alive context.Context //nolint:containedctx // the client asks it for each batch
 	end   context.CancelFunc
 

@@ -193,16 +193,19 @@ func (s *Streamer) publish(ctx context.Context, events []runtime.Event) (int, er
 			continue
 		}
 		if err := s.ensure(ctx, by.client, t); err != nil {
-			n := p.events[i]
-			s.pages.Put(p)
-			return n, err
+			if p.events[i] == 0 {
+				s.pages.Put(p)
+				return 0, err
+			}
+			p.cutOff(p.events[i])
+			break
 		}
 	}
 	if large := p.fit(by.limit); large != "" { // it is the first
 		s.pages.Put(p)
 		n, err := s.publishAlone(ctx, events[:1])
 		if err == nil {
-			s.adjust(ctx, by, large)
+			s.refit(ctx, by, large)
 		}
 		return n, err
 	}

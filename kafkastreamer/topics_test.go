@@ -61,6 +61,22 @@ func TestTopicIsNotMade(t *testing.T) {
 	}
 }
 
+// A topic that is not there keeps the events behind it waiting: those before it in the same page are published.
+func TestTopicIsNotThereForSomeOfAPage(t *testing.T) {
+	cluster, brokers := fake(t)
+	if err := cluster.CreateTopic("others.orders", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, kafkastreamer.Options{Connection: kafkastreamer.Connection{Brokers: brokers}, Prefix: "others.", NoTopicCreation: true})
+	n, err := s.Publish(t.Context(), []runtime.Event{notice("orders", 1), notice("orders", 2), notice("invoices", 3), notice("orders", 4)})
+	if n != 2 || err == nil || !strings.Contains(err.Error(), "topic others.invoices is not there") {
+		t.Errorf("published %d: %v, want 2 and that a topic is not there", n, err)
+	}
+	if in := cluster.PartitionInfo("others.orders", 0); in.HighWatermark != 2 {
+		t.Errorf("%d events are in Kafka, want 2", in.HighWatermark)
+	}
+}
+
 // testLayoutStatus has the life of a run be published to a topic for each status, those of run states and of the erasing.
 func testLayoutStatus(t *testing.T, brokers []string) {
 	s := open(t, kafkastreamer.Options{
