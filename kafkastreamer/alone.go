@@ -12,12 +12,12 @@ import (
 	"github.com/wfrt/wfrt/runtime"
 )
 
-// alone sends one record at a time, by a client of its own, so that a batch holds no other.
+// alone sends one record at a time, by a client of its own that buffers no other: so a batch holds no other.
 type alone struct {
 	open func() (*kgo.Client, error)
 
-	mu     sync.Mutex // held while a record is under way
-	client *kgo.Client
+	mu     sync.Mutex
+	client *kgo.Client // nil: none yet
 	closed bool
 }
 
@@ -30,25 +30,43 @@ func (a *alone) close() {
 	}
 }
 
-// send sends a record and waits for its outcome. It returns the client as well, if there is one.
-func (a *alone) send(ctx context.Context, r *kgo.Record) (*kgo.Client, error) {
+// use returns the client, which it opens at first.
+func (a *alone) use(ctx context.Context) (*kgo.Client, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
 		return nil, kgo.ErrClientClosed
 	}
-	if a.client == nil {
-		client, err := a.open()
-		if err != nil {
-			return nil, err
-		}
-		if err := mayProduce(ctx, client); err != nil {
-			client.Close()
-			return nil, err
-		}
-		a.client = client
+	if a.client != nil {
+		return a.client, nil
 	}
-	return a.client, a.client.ProduceSync(ctx, r).FirstErr()
+	client, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := mayProduce(ctx, client); err != nil {
+		client.Close()
+		return nil, err
+	}
+	a.client = client
+	return client, nil
+}
+
+// send sends a record and waits for its outcome, or until ctx ends: the client may have the record still. It returns the client as well, if
+// there is one.
+func (a *alone) send(ctx context.Context, r *kgo.Record) (*kgo.Client, error) {
+	client, err := a.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	told := make(chan error, 1)
+	client.Produce(ctx, r, func(_ *kgo.Record, err error) { told <- err })
+	select {
+	case err := <-told:
+		return client, err
+	case <-ctx.Done():
+		return client, ctx.Err()
+	}
 }
 
 // publishAlone publishes events one after another, until one is refused by itself.
@@ -59,8 +77,11 @@ func (s *Streamer) publishAlone(ctx context.Context, events []runtime.Event) (in
 		for j := range p.records {
 			r := p.records[j]
 			client, err := s.alone.send(ctx, &r)
-			if err == nil {
+			switch {
+			case err == nil:
 				continue
+			case ctx.Err() != nil:
+				return i, ctx.Err()
 			}
 			place := s.place(client, r.Topic, r.Partition)
 			if tooLarge(err) || errors.Is(err, kerr.InvalidRecord) {

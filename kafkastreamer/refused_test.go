@@ -1,13 +1,16 @@
 package kafkastreamer_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
 	"github.com/wfrt/wfrt/runtime"
@@ -79,4 +82,33 @@ func testTooLarge(t *testing.T, brokers []string) {
 func TestTooLargeForTheTopic(t *testing.T) {
 	_, brokers := fake(t)
 	testTooLarge(t, brokers)
+}
+
+// A broker that does not answer for an event that is sent alone does not hold who publishes it, once they give up.
+func TestAloneGivesUp(t *testing.T) {
+	cluster, brokers := fake(t)
+	newLimits(t, brokers).set(2000)
+	s := toSmall(t, brokers, "none")
+	wantAll(t, s, notices(1), "an event")
+	ctx, giveUp := context.WithCancel(t.Context())
+	answer := make(chan struct{})
+	t.Cleanup(func() { close(answer) })
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		giveUp()
+		cluster.SleepControl(func() { <-answer })
+		return nil, nil, false
+	})
+	gaveUp := make(chan error, 1)
+	go func() {
+		_, err := s.Publish(ctx, []runtime.Event{large(2, 3000)})
+		gaveUp <- err
+	}()
+	select {
+	case err := <-gaveUp:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the broker still")
+	}
 }

@@ -120,7 +120,11 @@ func New(opt Options) (*Streamer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return kgo.NewClient(append(opts, kgo.ProducerBatchMaxBytes(int32(s.opt.BatchBytes)))...)
+		return kgo.NewClient(append(opts,
+			kgo.ProducerBatchMaxBytes(int32(s.opt.BatchBytes)),
+			kgo.MaxBufferedRecords(1),
+			kgo.ProducerLinger(0), // none comes to share the batch
+		)...)
 	}
 	if err := s.producers.start(); err != nil {
 		return nil, fmt.Errorf("kafkastreamer: %w", err)
