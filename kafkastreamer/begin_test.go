@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
@@ -266,4 +267,126 @@ func TestSourceBeyondTheLog(t *testing.T) {
 	if messages := <-again; len(messages) != 1 || messages[0].Offset != 2 {
 		t.Errorf("got %v, want the message of offset 2: the reader decides", messages)
 	}
+}
+
+// cutAt has the brokers say, once, that the log was cut at an offset after what was read of it.
+func cutAt(cluster *kfake.Cluster, offset int64) {
+	cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.DropControl()
+		answer := r.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		for _, t := range r.(*kmsg.OffsetForLeaderEpochRequest).Topics {
+			in := kmsg.NewOffsetForLeaderEpochResponseTopic()
+			in.Topic = t.Topic
+			for i := range t.Partitions {
+				p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+				p.Partition, p.LeaderEpoch, p.EndOffset = t.Partitions[i].Partition, t.Partitions[i].LeaderEpoch, offset
+				in.Partitions = append(in.Partitions, p)
+			}
+			answer.Topics = append(answer.Topics, in)
+		}
+		return answer, nil, true
+	})
+}
+
+// TestSourceSaysThatALogLostMessages has the log be cut while a source reads it, and while it does not: what is lost is said, and what came
+// in its place is read.
+func TestSourceSaysThatALogLostMessages(t *testing.T) {
+	for name, away := range map[string]bool{"while it reads": false, "while it is away": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster, brokers := fake(t, kfake.NumBrokers(2))
+			s := newStream(t, brokers)
+			s.Topic(t, "orders", 1)
+			for i := range 5 {
+				s.Produce(t, "orders", 0, fmt.Sprint(i))
+			}
+			r, log := &told{}, newLogged()
+			_, source := begun(t, brokers, kafkastreamer.Earliest(), r, log, 5)
+			if err := source.Commit(t.Context(), []runtime.Position{{Topic: "orders", TopicID: topicID(t, s), Offset: 5}}); err != nil {
+				t.Fatal(err)
+			}
+			cutAt(cluster, 3)
+			var got []string
+			if away {
+				source.Close()
+				got, _ = begun(t, brokers, kafkastreamer.Earliest(), r, log, 2)
+			} else {
+				if err := cluster.MoveTopicPartition("orders", 0, 1-cluster.LeaderFor("orders", 0)); err != nil {
+					t.Fatal(err)
+				}
+				got = values(t, source, 2)
+			}
+			wantValues(t, got, "3", "4")
+			log.want(t, "level=ERROR", "lost messages", "another name", "topic=orders", "partition=0", "from=3", "to=5")
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if last := r.assigned[len(r.assigned)-1]; last != "partition 0 at 3, committed: false" {
+				t.Errorf("it was told last of %s", last)
+			}
+		})
+	}
+}
+
+// TestSourceWaitsForOffsets has the brokers not say where a partition ends, at first: nobody takes that for an end.
+func TestSourceWaitsForOffsets(t *testing.T) {
+	cluster, brokers := fake(t)
+	s := newStream(t, brokers)
+	s.Topic(t, "orders", 1)
+	for i := range 3 {
+		s.Produce(t, "orders", 0, fmt.Sprint(i))
+	}
+	s.Commit(t, "wfrt", "orders", 0, 2)
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.DropControl()
+		return r.ResponseKind(), nil, true
+	})
+	r := &told{}
+	got, source := begun(t, brokers, kafkastreamer.Earliest(), r, nil, 1)
+	wantValues(t, got, "2")
+	source.Close()
+	if want := []string{"partition 0 at 2, committed: true"}; !slices.Equal(r.assigned, want) {
+		t.Errorf("it was told of %s, want %s", r.assigned, want)
+	}
+}
+
+// testSourceOfARemovedLog has messages be removed from the start of the log, while nobody reads and while a source does: it goes on with those
+// that are left.
+func testSourceOfARemovedLog(t *testing.T, s *stream) {
+	s.Topic(t, "orders", 1)
+	var all []string
+	for i := range 20 {
+		all = append(all, fmt.Sprint(i))
+		s.Produce(t, "orders", 0, all[i])
+	}
+	remove := func(upTo int64) {
+		t.Helper()
+		var at kadm.Offsets
+		at.AddOffset("orders", 0, upTo, -1)
+		if _, err := kadm.NewClient(s.producer).DeleteRecords(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Commit(t, "wfrt", "orders", 0, 2)
+	remove(5)
+	log := newLogged()
+	got, source := begun(t, s.brokers, kafkastreamer.Earliest(), nobody{}, log, 15)
+	wantValues(t, got, all[5:]...)
+	log.want(t, "removed from the log before they were read", "group=wfrt", "topic=orders", "partition=0", "committed=2", "start=5")
+
+	source.Pause("orders", 0)
+	for i := range 10 {
+		all = append(all, fmt.Sprint("more ", i))
+		s.Produce(t, "orders", 0, all[20+i])
+	}
+	remove(25)
+	source.Resume("orders", 0)
+	for got = nil; !slices.Contains(got, all[29]); { // the client may have had some of those that are gone
+		got = append(got, values(t, source, 1)...)
+	}
+	wantValues(t, got, all[30-len(got):]...)
+}
+
+func TestSourceOfARemovedLog(t *testing.T) {
+	_, brokers := fake(t)
+	testSourceOfARemovedLog(t, newStream(t, brokers))
 }

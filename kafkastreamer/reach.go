@@ -15,7 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // reach remembers where the brokers of a client are, and why the one that was tried last was not reached: the client retries by
@@ -153,21 +152,4 @@ func (r *reach) explain(err error) error {
 		return fault
 	}
 	return fmt.Errorf("%w (the last connection: %w)", err, fault)
-}
-
-// commitErrors returns what is wrong with single partitions of a commit.
-func commitErrors(r *kmsg.OffsetCommitResponse) error {
-	if r == nil {
-		return nil
-	}
-	var all []error
-	for i := range r.Topics {
-		t := &r.Topics[i]
-		for j := range t.Partitions {
-			if err := kerr.ErrorForCode(t.Partitions[j].ErrorCode); err != nil {
-				all = append(all, fmt.Errorf("topic %s, partition %d: %w", t.Topic, t.Partitions[j].Partition, err))
-			}
-		}
-	}
-	return errors.Join(all...)
 }

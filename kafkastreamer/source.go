@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/runtime"
 )
@@ -224,6 +223,13 @@ func (s *source) forget(topic string) {
 	s.findAnew(topic)
 }
 
+// settled notes that a topic that was found anew is assigned.
+func (s *source) settled(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.anew, topic)
+}
+
 // findAnew has the client give a topic up and find it again, with all its partitions.
 func (s *source) findAnew(topic string) {
 	s.client.PurgeTopicsFromClient(topic)
@@ -240,7 +246,11 @@ func (s *source) fault(fetches kgo.Fetches) error {
 	var all []error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var group *kgo.ErrGroupSession
+		var lost *kgo.ErrDataLoss
 		switch {
+		case errors.As(err, &lost): // the client goes on where it can
+			s.log.Error("the log of a partition lost messages: new ones with the offsets of messages that took effect are passed over; "+
+				"give the connector another name to have them read", "topic", topic, "partition", partition, "from", lost.ResetTo, "to", lost.ConsumedTo)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		case errors.As(err, &group):
 			err := s.reach.explain(fmt.Errorf("group %s: %w", s.opt.Group, mayNot(group.Err, toRead)))
@@ -273,47 +283,6 @@ func messages(fetches kgo.Fetches) []runtime.Message {
 		})
 	})
 	return all
-}
-
-// Commit implements runtime.Source.
-func (s *source) Commit(ctx context.Context, at []runtime.Position) error {
-	offsets := map[string]map[int32]kgo.EpochOffset{}
-	for i := range at {
-		if offsets[at[i].Topic] == nil {
-			offsets[at[i].Topic] = map[int32]kgo.EpochOffset{}
-		}
-		offsets[at[i].Topic][at[i].Partition] = kgo.EpochOffset{Epoch: -1, Offset: at[i].Offset}
-	}
-	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for i := range at {
-			m := mark{topic: at[i].TopicID}
-			if known := s.marks[at[i].Topic]; known.of(m.topic) {
-				m.partitions = known.partitions
-			}
-			setMetadata(r, &at[i], m.String())
-		}
-		return nil
-	})
-	var failed error
-	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
-		failed = errors.Join(err, commitErrors(r))
-	})
-	if failed != nil {
-		return fmt.Errorf("kafka at %s: group %s: commit: %w", s.reach.seeds, s.opt.Group, failed)
-	}
-	return nil
-}
-
-func setMetadata(r *kmsg.OffsetCommitRequest, at *runtime.Position, text string) {
-	for i := range r.Topics {
-		for j := range r.Topics[i].Partitions {
-			if p := &r.Topics[i].Partitions[j]; r.Topics[i].Topic == at.Topic && p.Partition == at.Partition {
-				p.Metadata = &text
-			}
-		}
-	}
 }
 
 // Pause implements runtime.Source.

@@ -92,3 +92,39 @@ func TestApacheKafkaSourceWaitsForAPausedBroker(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestApacheKafkaSourceOfARemovedLog(t *testing.T) {
+	testSourceOfARemovedLog(t, newStream(t, []string{kafkatest.Run(t, "").Addr}))
+}
+
+// A connector whose broker stops answering, for longer than the group waits for a member, goes on when it does again: every message takes
+// effect once, those that come meanwhile too.
+func TestApacheKafkaConnectorWaitsForAPausedBroker(t *testing.T) {
+	broker := kafkatest.Run(t, "")
+	c := connect(t, []string{broker.Addr})
+	if err := c.order(t.Context(), 0, 100); err != nil {
+		t.Fatal(err)
+	}
+	c.want(t, 100)
+	if err := broker.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ordered := make(chan error, 1)
+	go func() { ordered <- c.order(t.Context(), 100, 200) }()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(time.Minute); len(c.Connectors()[0].Partitions) > 0; {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatal("it keeps its partitions")
+		}
+	}
+	if err := broker.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ordered; err != nil {
+		t.Fatal(err)
+	}
+	c.want(t, 200)
+}
