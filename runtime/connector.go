@@ -139,10 +139,13 @@ func (c *connector) accept(messages []Message) {
 	for i := range messages {
 		m := &messages[i]
 		p := c.partitions[partitionKey{m.Topic, m.Partition}]
-		if p == nil || !p.offsets.take(m.Offset) {
-			continue // it came before
-		}
-		if p.before[m.Offset] {
+		switch {
+		case p == nil: // it was given up
+			continue
+		case !p.offsets.take(m.Offset): // it lies before what is known to be done
+			c.counts.repeated.Add(1)
+			continue
+		case p.before[m.Offset]:
 			c.counts.repeated.Add(1)
 			delete(p.before, m.Offset)
 			c.doneLocked(p, m.Offset)

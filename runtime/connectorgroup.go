@@ -52,10 +52,15 @@ func (c *connector) Assigned(_ context.Context, at Position, committed bool) (in
 	if committed {
 		p.committed = at.Offset
 	}
-	if trimmed > at.Offset {
+	switch began := beganAt(trimmed, receipts); {
+	case trimmed > at.Offset:
 		c.engine.opt.Logger.Warn("a connector passes over messages that took effect before: a commit was lost, or the group was set back",
 			"connector", c.Name, "topic", at.Topic, "partition", at.Partition, "from", at.Offset, "to", trimmed)
 		at.Offset = trimmed
+	case !committed && began >= 0 && began < at.Offset:
+		c.engine.opt.Logger.Warn("a connector goes on where it was: its group has lost its offsets",
+			"connector", c.Name, "topic", at.Topic, "partition", at.Partition, "from", began, "start", at.Offset)
+		at.Offset = began
 	}
 	p.trimmed = trimmed
 	for _, offset := range receipts {
@@ -72,6 +77,19 @@ func (c *connector) Assigned(_ context.Context, at Position, committed bool) (in
 	c.partitions[p.key] = p
 	wake(c.moved) // where nothing was committed yet, the beginning is
 	return at.Offset, nil
+}
+
+// beganAt returns where to go on in a partition by what the store knows alone: where its receipts were trimmed to, or the first of them.
+// −1: it knows nothing.
+func beganAt(trimmed int64, receipts []int64) int64 {
+	switch {
+	case trimmed > 0:
+		return trimmed
+	case len(receipts) > 0:
+		return slices.Min(receipts)
+	default:
+		return -1
+	}
 }
 
 // Revoked implements SourceReader. No more messages are begun, but those that lie before one that was: what is left undone the next

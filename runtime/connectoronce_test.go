@@ -85,6 +85,42 @@ func TestConnectorTrimsReceipts(t *testing.T) {
 	})
 }
 
+// TestConnectorOutlivesItsGroupsOffsets has the group forget its offsets while nobody reads and begin at the end: what came meanwhile takes
+// effect all the same.
+func TestConnectorOutlivesItsGroupsOffsets(t *testing.T) {
+	for name, many := range map[string]int{"few messages": 50, "so many that receipts were trimmed": 5000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stream := runtimetest.NewMemStream()
+				stream.Topic("northwind.orders", 1)
+				store := runtimetest.NewMemStore(4)
+				c := triggers(t, stream)
+				for _, group := range []string{"one", "one that knows nothing"} {
+					c.Open = stream.Open(group, true, "northwind.orders")
+					opt := runtime.Options{Store: store, Connectors: []runtime.Connector{c}}
+					e := start(t, opt, orders())
+					elapse(time.Minute)
+					if group == "one" {
+						for i := range many {
+							stream.Produce(order(0, fmt.Sprint(i), "{}"))
+						}
+						elapse(time.Minute)
+					}
+					want := map[string]int{"one": many, "one that knows nothing": many + 10}[group]
+					wantOneEach(t, runsEach(t, e), want)
+					if err := errors.Join(e.Stop(t.Context()), store.Close()); err != nil {
+						t.Fatal(err)
+					}
+					store = store.Reopen()
+					for i := range 10 {
+						stream.Produce(order(0, fmt.Sprint("while nobody reads ", i), "{}"))
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestConnectorRebalances is of fault C5: members come and go while messages come, nobody hangs, and each message takes effect in one
 // of the members, once.
 func TestConnectorRebalances(t *testing.T) {

@@ -111,7 +111,8 @@ type Source interface {
 // Assigned is told of a partition before its first message comes: at is where the group has committed. When it has not, or only for
 // a topic of that name before, or beyond the end of the log, committed is false, and at is where the source was told to start, as an
 // offset that will not change by itself, if the partition was there when the group began with the topic, and else its start.
-// Assigned returns where to begin: there, or further on when more is known to be done. An error refuses the partition for now.
+// Assigned returns where to begin: there, further on when more is known to be done, or further back when nothing was committed and it had
+// begun before. An error refuses the partition for now.
 //
 // Revoked is told of partitions that go to another member when it returns. Until then they may be committed, unless lost says
 // that they are gone already. It returns soon after ctx ends, which the end of a Receive's context does not do.
