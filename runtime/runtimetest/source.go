@@ -255,25 +255,35 @@ func testSourceAgain(s *sourceTest) {
 	s.wantAll(m.receive(12), 0, 12)
 }
 
-func testSourceCommitted(s *sourceTest) {
+// committed has the group receive and commit twelve messages, and leave.
+func (s *sourceTest) committed() {
+	s.Helper()
 	s.fill(0, 12)
 	m := s.open("g", false, 0)
+	defer m.Close()
 	m.receive(12)
 	m.commit()
-	m.Close()
+}
+
+func testSourceCommitted(s *sourceTest) {
+	s.committed()
 	s.fill(12, 15)
-	m = s.open("g", false, 0)
+	m := s.open("g", false, 0)
 	defer m.Close()
 	s.wantAll(m.receive(3), 12, 15)
 }
 
+// atEnd opens a member that begins at the end, and returns it when it has all partitions.
+func (s *sourceTest) atEnd() *member {
+	s.Helper()
+	m := s.open("g", true, 0)
+	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	return m
+}
+
 func testSourceLatest(s *sourceTest) {
 	s.fill(0, 12)
-	m := s.open("g", true, 0)
-	m.nothing()
-	for m.partitions() < 3 {
-		m.nothing()
-	}
+	m := s.atEnd()
 	s.fill(12, 15)
 	s.wantAll(m.receive(3), 12, 15)
 	m.commit()

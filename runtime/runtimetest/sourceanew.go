@@ -69,9 +69,8 @@ func testSourceBack(s *sourceTest) {
 // testSourceRemade has the topic deleted and made again, with less partitions, under a member: it gives up the one and has the other.
 func testSourceRemade(s *sourceTest) {
 	s.fill(0, 12)
-	m := s.open("g", true, 0) // also where the group began at the end
+	m := s.atEnd() // also where the group began at the end
 	defer m.Close()
-	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
 	s.fill(12, 24)
 	s.wantAll(m.receive(12), 12, 24)
 	m.commit()
@@ -102,14 +101,10 @@ func (m *member) topicID() runtime.TopicID {
 
 // testSourceRemadeAway has the topic deleted and made again while nobody reads.
 func testSourceRemadeAway(s *sourceTest) {
-	s.fill(0, 12)
-	m := s.open("g", false, 0)
-	m.receive(12)
-	m.commit()
-	m.Close()
+	s.committed()
 	s.Remake(s.T, s.topic, 3)
 	s.fill(0, 30) // beyond what was committed
-	m = s.open("g", false, 0)
+	m := s.open("g", false, 0)
 	defer m.Close()
 	s.wantAll(m.receive(30), 0, 30)
 }
@@ -117,8 +112,7 @@ func testSourceRemadeAway(s *sourceTest) {
 // testSourceGrown has a partition added to a topic whose group began at the end: nothing of it is passed over.
 func testSourceGrown(s *sourceTest) {
 	s.fill(0, 12)
-	m := s.open("g", true, 0)
-	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	m := s.atEnd()
 	m.commit()
 	m.Close()
 	s.Grow(s.T, s.topic, 1)
@@ -134,8 +128,7 @@ func testSourceGrown(s *sourceTest) {
 // testSourceFirst has a member that began at the end commit one partition and leave: the others still begin at the end.
 func testSourceFirst(s *sourceTest) {
 	s.fill(0, 12)
-	m := s.open("g", true, 0)
-	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
+	m := s.atEnd()
 	m.mu.Lock()
 	first := m.assigned[0]
 	m.assigned = map[int32]runtime.Position{} // it forgets, and commits nothing more
@@ -144,9 +137,8 @@ func testSourceFirst(s *sourceTest) {
 		s.Fatal(err)
 	}
 	m.Close()
-	m = s.open("g", true, 0)
+	m = s.atEnd()
 	defer m.Close()
-	m.until("the partitions are assigned", func() bool { return m.partitions() == 3 })
 	s.fill(12, 15)
 	s.wantAll(m.receive(3), 12, 15)
 }
