@@ -105,7 +105,7 @@ func (s *Store) writeBeside(sh *shard, b *runtime.Batch) error {
 			return err
 		}
 	}
-	if err := w.schedule(sh.number, b.PrevSchedule, b.NextSchedule); err != nil {
+	if err := s.schedule(w, b.PrevSchedule, b.NextSchedule); err != nil {
 		return err
 	}
 	if b.Remember != nil {
@@ -180,14 +180,10 @@ func (s *Store) checkBeside(number runtime.Shard, b *runtime.Batch) error {
 	return nil
 }
 
+// checkSchedules lets a schedule come from another shard, but not go to one.
 func (s *Store) checkSchedules(number runtime.Shard, prev, next *runtime.Schedule) error {
-	for _, sched := range [...]*runtime.Schedule{prev, next} {
-		if sched == nil {
-			continue
-		}
-		if s.shardOf(runtime.SlotOf(sched.Workflow, cmp.Or(sched.ForeignID, sched.Name))) != number {
-			return fmt.Errorf("schedule %s is not of this shard", sched.Name)
-		}
+	if sched := cmp.Or(next, prev); sched != nil && s.homeOf(sched) != number {
+		return fmt.Errorf("schedule %s is not of this shard", sched.Name)
 	}
 	if prev != nil && next != nil && (prev.Workflow != next.Workflow || prev.Name != next.Name) {
 		return fmt.Errorf("schedule %s cannot follow schedule %s", next.Name, prev.Name)

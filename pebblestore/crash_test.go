@@ -3,6 +3,7 @@ package pebblestore_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -129,5 +130,74 @@ func TestCrash(t *testing.T) {
 				t.Fatalf("only %d crashes", len(taken))
 			}
 		})
+	}
+}
+
+// Whenever the power is cut while a schedule moves from shard to shard, it is found once, with the last move that is acknowledged or a
+// later one, and as paused as it ever was.
+func TestCrashWhileAScheduleMoves(t *testing.T) {
+	mem := cloneFS{vfs.NewCrashableMem(), new(sync.Mutex)}
+	c := &crashes{mem: mem, random: rand.New(rand.NewPCG(1, 2))}
+	s := open(t, crashOptions(errorfs.Wrap(mem, c)))
+	var epochs [crashShards]runtime.Epoch
+	for i := range epochs {
+		epoch, err := s.OpenShard(t.Context(), runtime.Shard(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		epochs[i] = epoch
+	}
+	move := func(prev *runtime.Schedule, move int) *runtime.Schedule {
+		next := &runtime.Schedule{
+			ScheduleSpec: runtime.ScheduleSpec{Workflow: "report", Name: "nightly", ForeignID: strconv.Itoa(move)}, Paused: true,
+		}
+		shard := runtime.ShardOf(runtime.SlotOf("report", next.ForeignID), crashShards)
+		lsn, err := s.Apply(shard, epochs[shard], &runtime.Batch{PrevSchedule: prev, NextSchedule: next})
+		if err == nil && move%5 == 0 {
+			err = s.WaitDurable(t.Context(), shard, lsn)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	sched := move(nil, 0)
+	c.mu.Lock()
+	c.store = s
+	c.mu.Unlock()
+	acknowledged, least := 0, []int(nil) // least: by crash, the last move that was acknowledged before it was taken
+	for i := 1; i <= 40; i++ {
+		before := acknowledged
+		if sched = move(sched, i); i%5 == 0 {
+			acknowledged = i
+		}
+		c.take("between two moves")
+		c.mu.Lock()
+		for len(least) < len(c.taken) {
+			least = append(least, before)
+		}
+		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	c.store, c.taken = nil, c.taken[:len(least)]
+	c.mu.Unlock()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range c.taken {
+		s := open(t, crashOptions(k.fs))
+		all, err := s.Schedules()
+		if err != nil || len(all) != 1 || !all[0].Paused {
+			t.Fatalf("%s: schedules %+v, %v", k.where, all, err)
+		}
+		if n, err := strconv.Atoi(all[0].ForeignID); err != nil || n < least[i] {
+			t.Errorf("%s: move %d is the last, want at least %d", k.where, n, least[i])
+		}
+		if report, err := s.Check(t.Context()); err != nil || report.Count > 0 {
+			t.Errorf("%s: %+v, %v", k.where, report, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

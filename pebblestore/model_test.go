@@ -290,9 +290,9 @@ func (p *pair) plan() {
 	b := runtime.Batch{NextSchedule: &next}
 	prev, err := p.model.Schedule(next.Workflow, next.Name)
 	if err == nil {
-		next.ForeignID, b.PrevSchedule = prev.ForeignID, &prev
+		b.PrevSchedule = &prev
 		if draw(p, "remove", true, false) {
-			b.NextSchedule = nil
+			next, b.NextSchedule = prev, nil
 		}
 	}
 	foreignID := cmp.Or(next.ForeignID, next.Name)

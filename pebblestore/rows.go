@@ -201,17 +201,3 @@ func (w *rowWriter) dropTask(number runtime.Shard, t *runtime.Task) error {
 	w.old = appendRunTaskKey(w.old[:0], w.key)
 	return w.batch.Delete(w.old, nil)
 }
-
-func (w *rowWriter) schedule(number runtime.Shard, prev, next *runtime.Schedule) error {
-	switch {
-	case next != nil:
-		w.key = appendScheduleKey(w.key[:0], number, next.Workflow, next.Name)
-		w.value = appendSchedule(w.value[:0], next)
-		return w.batch.Set(w.key, w.value, nil)
-	case prev != nil:
-		w.key = appendScheduleKey(w.key[:0], number, prev.Workflow, prev.Name)
-		return w.batch.Delete(w.key, nil)
-	default:
-		return nil
-	}
-}

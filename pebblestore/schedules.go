@@ -12,14 +12,37 @@ import (
 	"github.com/wfrt/wfrt/runtime"
 )
 
-// Schedule implements runtime.Reader. A schedule lies in the shard of its foreign ID, which its name does not tell: it is
-// looked for in all.
-func (s *Store) Schedule(workflow, name string) (runtime.Schedule, error) {
+// homeOf returns the shard that a schedule lies in: that of its foreign ID.
+func (s *Store) homeOf(sched *runtime.Schedule) runtime.Shard {
+	return s.shardOf(runtime.SlotOf(sched.Workflow, cmp.Or(sched.ForeignID, sched.Name)))
+}
+
+// schedule puts into a batch what becomes of a schedule. It leaves no row behind where it has moved from.
+func (s *Store) schedule(w *rowWriter, prev, next *runtime.Schedule) error {
+	if prev != nil && (next == nil || s.homeOf(prev) != s.homeOf(next)) {
+		w.key = appendScheduleKey(w.key[:0], s.homeOf(prev), prev.Workflow, prev.Name)
+		if err := w.batch.Delete(w.key, nil); err != nil {
+			return err
+		}
+	}
+	if next == nil {
+		return nil
+	}
+	w.key = appendScheduleKey(w.key[:0], s.homeOf(next), next.Workflow, next.Name)
+	w.value = appendSchedule(w.value[:0], next)
+	return w.batch.Set(w.key, w.value, nil)
+}
+
+// Schedule implements runtime.Reader. A schedule's name does not tell its shard: it is looked for in all, as they were at one moment,
+// since it may move from one to another.
+func (s *Store) Schedule(workflow, name string) (_ runtime.Schedule, err error) {
+	snapshot := s.db.NewSnapshot()
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	for i := range s.shards {
 		if len(workflow) > runtime.MaxName {
 			break // no schedule can have it
 		}
-		value, closer, err := s.db.Get(appendScheduleKey(nil, runtime.Shard(i), workflow, name))
+		value, closer, err := snapshot.Get(appendScheduleKey(nil, runtime.Shard(i), workflow, name))
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
 		}
@@ -36,10 +59,11 @@ func (s *Store) Schedule(workflow, name string) (runtime.Schedule, error) {
 }
 
 // Schedules implements runtime.Reader.
-func (s *Store) Schedules() ([]runtime.Schedule, error) {
-	var all []runtime.Schedule
+func (s *Store) Schedules() (all []runtime.Schedule, err error) {
+	snapshot := s.db.NewSnapshot()
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	for i := range s.shards {
-		err := s.scan(appendPrefix(nil, runtime.Shard(i), kindSchedule), func(key, value []byte) error {
+		err := scan(snapshot, appendPrefix(nil, runtime.Shard(i), kindSchedule), func(key, value []byte) error {
 			workflow, name, ok := parseScheduleKey(key)
 			if !ok {
 				return fmt.Errorf("%w: key %x", errMalformed, key)

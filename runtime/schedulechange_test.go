@@ -148,6 +148,49 @@ func TestPausedScheduleMovesToAnotherShard(t *testing.T) {
 	})
 }
 
+// losing is a store that loses, in a crash, whatever comes after a number of batches with a schedule.
+type losing struct {
+	*runtimetest.MemStore
+	after atomic.Int64
+}
+
+func (s *losing) Apply(shard runtime.Shard, epoch runtime.Epoch, b *runtime.Batch) (runtime.LSN, error) {
+	lsn, err := s.MemStore.Apply(shard, epoch, b)
+	if (b.PrevSchedule != nil || b.NextSchedule != nil) && s.after.Add(-1) == 0 {
+		s.Hold()
+	}
+	return lsn, err
+}
+
+// A crash amid the move of a schedule to another shard, wherever it leaves the store, does not forget that the schedule is paused.
+func TestPauseOutlivesACrashDuringAMove(t *testing.T) {
+	ids := elsewhere(2)
+	for batches := int64(1); batches <= 3; batches++ {
+		t.Run(fmt.Sprint("after ", batches, " batches"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &losing{MemStore: runtimetest.NewMemStore(4)}
+				e := start(t, runtime.Options{Store: store}, movable("@every 1h", ids[0], nil))
+				elapse(90 * time.Minute)
+				before, err := e.PauseSchedule(t.Context(), "report", "moves")
+				if err != nil || before.LastRun.IsZero() {
+					t.Fatalf("%+v, %v", before, err)
+				}
+				store.after.Store(batches)
+				e.SetCatalog(runtime.NewCatalog(movable("@every 1h", ids[1], nil)))
+				synctest.Wait()
+				e = start(t, runtime.Options{Store: crash(t, e, store.MemStore)}, movable("@every 1h", ids[1], nil))
+				elapse(10 * time.Hour)
+				if s := only(t, e); s.ForeignID != ids[1] || !s.Paused || s.LastRun != before.LastRun {
+					t.Errorf("after the crash: %+v", s)
+				}
+				if n := runsOf(t, e, ids[1]); n != 0 {
+					t.Errorf("%d runs while paused", n)
+				}
+			})
+		})
+	}
+}
+
 // afterRead is a store that calls a function once after a schedule was read.
 type afterRead struct {
 	*runtimetest.MemStore
@@ -523,4 +566,82 @@ func TestSlotWaitsForNoRunOfAnotherForeignID(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A slot that comes due while the filter of one before it is asked still, of a schedule that had other times then, triggers once that is over.
+func TestSlotComesDueWhileAnotherIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		proceed := make(chan struct{})
+		var asked atomic.Int64
+		declared := func(cron string) *runtime.Workflow {
+			return movable(cron, "", func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
+				if asked.Add(1) == 1 {
+					<-proceed
+				}
+				out.Kind = runtime.OutcomeDone
+				return nil
+			})
+		}
+		e := start(t, onMemory(), declared("@every 1h"))
+		elapse(time.Hour)
+		synctest.Wait()
+		e.SetCatalog(runtime.NewCatalog(declared("@every 2h")))
+		elapse(2*time.Hour + time.Second)
+		if n := runsOf(t, e, "moves"); n != 0 || asked.Load() != 1 {
+			t.Fatalf("%d runs, and the filter was asked %d times, while it is asked", n, asked.Load())
+		}
+		close(proceed)
+		if n := runsOf(t, e, "moves"); n != 1 || asked.Load() != 2 {
+			t.Errorf("%d runs, and the filter was asked %d times", n, asked.Load())
+		}
+	})
+}
+
+// interrupted is a clock that calls a function once when it is asked for the time, after its store was asked for a schedule.
+type interrupted struct {
+	runtime.SystemClock
+	*runtimetest.MemStore
+	call  atomic.Pointer[func()] // what is to be called
+	asked atomic.Pointer[func()] // the same, once a schedule was read
+}
+
+func (c *interrupted) Now() time.Time {
+	if call := c.asked.Swap(nil); call != nil {
+		(*call)()
+	}
+	return c.SystemClock.Now()
+}
+
+func (c *interrupted) Schedule(workflow, name string) (runtime.Schedule, error) {
+	if call := c.call.Swap(nil); call != nil {
+		c.asked.Store(call)
+	}
+	return c.MemStore.Schedule(workflow, name)
+}
+
+// A slot whose schedule is changed after it was read is decided afresh, at once, as the schedule is then.
+func TestScheduleIsChangedWhileItsSlotIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		declared := func(object string) *runtime.Workflow {
+			return reports(nil, runtimetest.Schedule{Spec: runtime.ScheduleSpec{Name: "hourly", Cron: "@every 1h", Object: []byte(object)}})
+		}
+		store := &interrupted{MemStore: runtimetest.NewMemStore(1)}
+		e := start(t, runtime.Options{Store: store, Clock: store}, declared("1"))
+		elapse(30 * time.Minute)
+		change := func() {
+			e.SetCatalog(runtime.NewCatalog(declared("2")))
+			for {
+				if s, err := store.MemStore.Schedule("report", "hourly"); err != nil || string(s.Object) == "2" {
+					return
+				}
+				elapse(time.Millisecond)
+			}
+		}
+		store.call.Store(&change)
+		elapse(31 * time.Minute)
+		all, err := e.Runs(t.Context(), runtime.Query{Limit: 10})
+		if err != nil || len(all) != 1 || string(all[0].Object) != "2" {
+			t.Errorf("the runs are %+v, %v; want one, with the new object", all, err)
+		}
+	})
 }

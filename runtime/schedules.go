@@ -44,6 +44,8 @@ func (s *shard) doSchedule(t *Task) error {
 		case out.Changed:
 			trigger.Object = out.Object
 		}
+	} else {
+		t.Attempt++ // which no call has counted
 	}
 	return s.triggerSlot(t, &sched, slot, &trigger)
 }
@@ -100,7 +102,7 @@ func (s *shard) triggerSlot(t *Task, sched *Schedule, slot time.Time, trigger *T
 	case e.Err() != nil:
 		return e.Err()
 	default:
-		return s.failSlot(t, sched, err, DefaultRetry().Wait(t.Attempt+1, e.share()))
+		return s.failSlot(t, sched, err, DefaultRetry().Wait(t.Attempt, e.share()))
 	}
 }
 
@@ -212,12 +214,11 @@ func (s *shard) endSlot(t *Task, sched *Schedule, slot time.Time, result string)
 	return s.putSlot(sched, b)
 }
 
-// failSlot records why a slot could not be done, and keeps it for another attempt.
+// failSlot records why a slot could not be done, and keeps it for another attempt; of the attempts those that were made are counted.
 func (s *shard) failSlot(t *Task, sched *Schedule, cause error, wait time.Duration) error {
 	next := *sched
 	next.LastAt, next.LastResult = s.engine.now(), "failed, and will be tried again: "+cause.Error()
 	again := *t
-	again.Attempt++
 	again.Due = s.engine.now().Add(wait)
 	return s.putSlot(sched, &Batch{DropTask: t, AddTasks: []Task{again}, PrevSchedule: sched, NextSchedule: &next})
 }
@@ -380,21 +381,18 @@ func (e *Engine) replaceSchedule(workflow, name string, change func(old *Schedul
 	}
 }
 
-// putSchedule commits a schedule that is new, or changed. The task of the old slot, if it is another, finds that it is void; if it is
-// the same it stays, and with it how often it was tried.
+// putSchedule commits a schedule that is new, or changed, in one batch: a crash amid its move to another shard would forget that it was
+// paused. The task of the old slot, if it is another or in another shard, finds that it is void; if it is the same it stays, and with it
+// how often it was tried.
 // REQUIRES: shard.mu of all shards
 func (e *Engine) putSchedule(old, next *Schedule) error {
 	s := e.home(next)
 	b := &Batch{PrevSchedule: old, NextSchedule: next}
-	if old != nil && e.home(old) != s {
-		if err := e.home(old).commit(&Batch{PrevSchedule: old}); err != nil {
-			return err
-		}
-		e.home(old).lookAgain(next)
-		b.PrevSchedule = nil
-	}
-	if b.PrevSchedule == nil || old.Paused || !old.Next.Equal(next.Next) {
+	if old == nil || old.Paused || !old.Next.Equal(next.Next) || e.home(old) != s {
 		b.AddTasks = appendSlot(nil, next)
+	}
+	if old != nil {
+		e.home(old).lookAgain(old)
 	}
 	s.lookAgain(next)
 	return s.commit(b)

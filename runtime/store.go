@@ -39,8 +39,9 @@ type Batch struct {
 	AddTasks []Task // tasks to write; one that is there with the same Due is replaced
 	DropTask *Task  // a task to remove, before the others are added; nil for none. One that is not there is not missed.
 
-	PrevSchedule *Schedule // as the store holds it; nil when the schedule is new
-	NextSchedule *Schedule // as it is to be; nil, with PrevSchedule, to remove it
+	// PrevSchedule is a schedule as the store holds it, nil when it is new; NextSchedule as it is to be, nil to remove it. With other runs
+	// than before it may move here from another shard: the caller is the writer of both then.
+	PrevSchedule, NextSchedule *Schedule
 
 	Remember *Idempotency // a key to keep, with its TimerForget; nil for none
 	Forget   *Timer       // an idempotency key to remove with this timer of it; nil for none

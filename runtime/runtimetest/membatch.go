@@ -116,8 +116,8 @@ func batchChange(shard runtime.Shard, lsn runtime.LSN, b *runtime.Batch) func(sh
 		for i := range c.AddTasks {
 			m.tasks[memTaskOf(&c.AddTasks[i])] = &c.AddTasks[i]
 		}
-		if s := c.PrevSchedule; s != nil {
-			delete(m.schedules, scheduleKey{s.Workflow, s.Name})
+		if s := c.PrevSchedule; s != nil { // wherever it was
+			delete(shards[scheduleShard(s, len(shards))].schedules, scheduleKey{s.Workflow, s.Name})
 		}
 		if s := c.NextSchedule; s != nil {
 			m.schedules[scheduleKey{s.Workflow, s.Name}] = s
@@ -381,22 +381,31 @@ func (s *MemStore) checkShard(shard runtime.Shard, b *runtime.Batch) error {
 	return nil
 }
 
+// checkSchedules refuses a schedule that does not live in the shard, and one of which any shard holds something else than the batch says.
 func (s *MemStore) checkSchedules(shard runtime.Shard, b *runtime.Batch) error {
-	for _, sched := range []*runtime.Schedule{b.PrevSchedule, b.NextSchedule} {
-		if sched == nil {
-			continue
+	sched := cmp.Or(b.NextSchedule, b.PrevSchedule)
+	if sched == nil {
+		return nil
+	}
+	if scheduleShard(sched, len(s.live)) != shard {
+		return fmt.Errorf("runtimetest: schedule %s is not of shard %d", sched.Name, shard)
+	}
+	for i := range s.live {
+		prev := b.PrevSchedule
+		if prev != nil && scheduleShard(prev, len(s.live)) != runtime.Shard(i) {
+			prev = nil
 		}
-		slot := runtime.SlotOf(sched.Workflow, cmp.Or(sched.ForeignID, sched.Name))
-		if runtime.ShardOf(slot, len(s.live)) != shard {
-			return fmt.Errorf("runtimetest: schedule %s is not of shard %d", sched.Name, shard)
-		}
-		held := s.live[shard].schedules[scheduleKey{sched.Workflow, sched.Name}]
-		if (held == nil) != (b.PrevSchedule == nil) || held != nil && !EqualSchedules(held, b.PrevSchedule) {
-			return fmt.Errorf("runtimetest: schedule %s: PrevSchedule is %+v, and the store holds %+v",
-				sched.Name, b.PrevSchedule, held)
+		held := s.live[i].schedules[scheduleKey{sched.Workflow, sched.Name}]
+		if (held == nil) != (prev == nil) || held != nil && !EqualSchedules(held, prev) {
+			return fmt.Errorf("runtimetest: schedule %s: PrevSchedule is %+v, and shard %d holds %+v", sched.Name, b.PrevSchedule, i, held)
 		}
 	}
 	return nil
+}
+
+// scheduleShard returns the shard, of so many, that a schedule lies in.
+func scheduleShard(s *runtime.Schedule, shards int) runtime.Shard {
+	return runtime.ShardOf(runtime.SlotOf(s.Workflow, cmp.Or(s.ForeignID, s.Name)), shards)
 }
 
 // EqualRecords reports whether two records say the same: times by their instant, nothing like empty.

@@ -181,13 +181,7 @@ func testTaskIdentity(s *storeTest) {
 }
 
 func testSchedules(s *storeTest) {
-	shardOf := func(sched *runtime.Schedule) runtime.Shard {
-		foreignID := sched.ForeignID
-		if foreignID == "" {
-			foreignID = sched.Name
-		}
-		return runtime.ShardOf(runtime.SlotOf(sched.Workflow, foreignID), StoreShards)
-	}
+	shardOf := func(sched *runtime.Schedule) runtime.Shard { return scheduleShard(sched, StoreShards) }
 	full := runtime.Schedule{
 		ScheduleSpec: runtime.ScheduleSpec{
 			Workflow: "orders", Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Paris", ForeignID: "report",
@@ -239,6 +233,18 @@ func testSchedules(s *storeTest) {
 	s.apply(shardOf(&next), &runtime.Batch{PrevSchedule: &want[at], NextSchedule: &next})
 	want[at] = next
 	check()
+
+	for _, foreignID := range []string{"1", "2", "3", "4", ""} { // some of them in other shards
+		moved := cloneSchedule(&want[at])
+		moved.ForeignID, moved.Paused = foreignID, true
+		s.apply(shardOf(&moved), &runtime.Batch{PrevSchedule: &want[at], NextSchedule: &moved})
+		want[at] = moved
+		check()
+	}
+	s.close()
+	s.open()
+	check()
+
 	gone := want[at]
 	s.apply(shardOf(&gone), &runtime.Batch{PrevSchedule: &gone})
 	want = slices.Delete(want, at, at+1)
