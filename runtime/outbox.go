@@ -14,7 +14,8 @@ import (
 type outbox struct {
 	on bool // somebody publishes; fixed when the shard is opened
 
-	parking sync.Mutex // held while parked events are changed
+	parking   sync.Mutex    // held while parked events are changed
+	redriving chan struct{} // holds a token while one is published again
 
 	mu     sync.Mutex  // guards what follows
 	newest LSN         // of the last batch that was taken in
@@ -173,11 +174,12 @@ func (o *outbox) done(upTo LSN, page []Event) {
 }
 
 // left takes in what owners before us have left: up to where they have published, the events that they have not, the first of them,
-// and how many they have parked.
+// and how many are parked.
+// REQUIRES: o.parking
 func (o *outbox) left(published LSN, depth int, first []Event, parked int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.published, o.parked = published, o.parked+parked
+	o.published, o.parked = published, parked
 	o.depth += depth
 	if len(first) > 0 {
 		o.oldest = first[0].Time

@@ -171,7 +171,8 @@ func (e *Engine) parkedPage(after EventRef, limit int) (page []ParkedEvent, more
 var ErrNoStreamer = errors.New("events are not published: the server has no Kafka")
 
 // RedriveEvent publishes a parked event again and returns it; the ID is that of the event. It returns ErrNotFound, ErrNoStreamer,
-// or why the event could not be published; then it stays parked. It comes after events of its run that were later than it.
+// or why the event could not be published; then it stays parked. When ctx ends first its error is returned, and the event may still
+// be published. It comes after events of its run that were later than it.
 func (e *Engine) RedriveEvent(ctx context.Context, id string) (ParkedEvent, error) {
 	if err := e.accepting(); err != nil {
 		return ParkedEvent{}, err
@@ -183,12 +184,39 @@ func (e *Engine) RedriveEvent(ctx context.Context, id string) (ParkedEvent, erro
 	if err != nil { // no event has it
 		return ParkedEvent{}, fmt.Errorf("runtime: parked event %s: %w", id, ErrNotFound)
 	}
-	s := e.shardOf(ref.RunID)
-	p, err := s.findParked(ref)
+	p, err := e.shardOf(ref.RunID).redrive(ctx, ref)
 	if err != nil {
-		return ParkedEvent{}, fmt.Errorf("runtime: parked event %s: %w", id, err)
+		err = fmt.Errorf("runtime: parked event %s: %w", id, err)
 	}
-	return s.redrive(ctx, &p)
+	return p, err
+}
+
+// redrive publishes a parked event. What it has begun goes on when ctx ends, as the streamer may have the event already: an erasing of its
+// run waits for that. One event at a time, so that those that are given up do not pile up.
+func (s *shard) redrive(ctx context.Context, ref EventRef) (ParkedEvent, error) {
+	select {
+	case s.outbox.redriving <- struct{}{}:
+	case <-ctx.Done():
+		return ParkedEvent{}, ctx.Err()
+	}
+	var p ParkedEvent
+	var err error
+	done := make(chan struct{})
+	begun := s.own(func() {
+		defer func() { <-s.outbox.redriving }()
+		defer close(done)
+		p, err = s.republish(s.engine.ctx, ref)
+	})
+	if !begun {
+		<-s.outbox.redriving
+		return ParkedEvent{}, ErrStopping
+	}
+	select {
+	case <-done:
+		return p, err
+	case <-ctx.Done():
+		return ParkedEvent{}, ctx.Err()
+	}
 }
 
 // findParked returns the parked event with the ID that ref has: of its position ref need not know. It looks first where the one lies that
@@ -212,25 +240,33 @@ func (s *shard) findParked(ref EventRef) (ParkedEvent, error) {
 	return ParkedEvent{}, ErrNotFound
 }
 
-func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error) {
+// republish publishes the parked event with the ID that ref has, until ctx ends.
+func (s *shard) republish(ctx context.Context, ref EventRef) (ParkedEvent, error) {
 	e := s.engine
+	p, err := s.findParked(ref)
+	if err != nil {
+		return ParkedEvent{}, err
+	}
 	if err := e.observed(ctx, s); err != nil {
-		return *p, err
+		return p, err
 	}
 	back := s.outbox.leave([]Event{p.Event})
 	switch erased, err := s.erased(&p.Event); {
 	case err != nil:
 		back()
-		return *p, err
+		return p, err
 	case erased:
 		back()
-		return *p, fmt.Errorf("runtime: parked event %s: the data of its run are erased: %w", p.Event.ID(), ErrNotFound)
+		return p, fmt.Errorf("the data of its run are erased: %w", ErrNotFound)
 	}
 	_, refusal := e.opt.Streamer.Publish(ctx, []Event{p.Event})
+	if refusal != nil && ctx.Err() != nil {
+		return p, refusal // the streamer may have it still: it does not come back
+	}
 	back()
 	s.outbox.parking.Lock()
 	defer s.outbox.parking.Unlock()
-	_, err := e.store.ParkedEvent(s.id, p.Event.Ref())
+	_, err = e.store.ParkedEvent(s.id, p.Event.Ref())
 	there := err == nil // it may have been erased meanwhile
 	if errors.Is(err, ErrNotFound) {
 		err = nil
@@ -244,11 +280,8 @@ func (s *shard) redrive(ctx context.Context, p *ParkedEvent) (ParkedEvent, error
 	case refusal != nil:
 		p.Cause, p.At = refusal.Error(), e.now()
 		if there {
-			err = e.store.ParkEvent(s.id, p)
+			err = e.store.ParkEvent(s.id, &p)
 		}
 	}
-	if err = errors.Join(refusal, err); err != nil {
-		err = fmt.Errorf("runtime: parked event %s: %w", p.Event.ID(), err)
-	}
-	return *p, err
+	return p, errors.Join(refusal, err)
 }

@@ -241,3 +241,102 @@ func TestParkedEventsPage(t *testing.T) {
 		})
 	}
 }
+
+// Whoever asked for an event to be published again may give up: the streamer may have it all the same. So the erasing of its run waits
+// for the streamer's answer, and a cause is kept that says more than that somebody gave up.
+func TestEraseWaitsForARedriveThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var holds atomic.Bool
+		streamer := &refuser{}
+		streamer.Store(true)
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), Streamer: publishing(func(ctx context.Context, events []runtime.Event) (int, error) {
+			if holds.Load() && events[0].Number > 0 {
+				select {
+				case <-gate:
+				case <-ctx.Done():
+					return 0, ctx.Err()
+				}
+			}
+			return streamer.Publish(ctx, events)
+		})}, emitsEach([]byte("data")))
+		id := trigger(t, e, "orders", "1")
+		elapse(time.Minute)
+		all := parkedEvents(t, e)
+		if len(all) != 2 {
+			t.Fatalf("%d events are parked", len(all))
+		}
+		holds.Store(true)
+		for _, p := range []runtime.ParkedEvent{all[0], all[1], all[0]} { // one is under way, and the others do not begin
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := e.RedriveEvent(ctx, p.Event.ID()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a redrive that is given up: %v", err)
+			}
+			cancel()
+		}
+		for i, p := range parkedEvents(t, e) {
+			if p.Cause != all[i].Cause {
+				t.Errorf("the cause is %q", p.Cause)
+			}
+		}
+		erase(t, e, id)
+		elapse(time.Hour)
+		wantState(t, e, id, runtime.RequestedDataDeleted)
+		close(gate)
+		elapse(time.Minute)
+		wantState(t, e, id, runtime.DataDeleted)
+		if all := parkedEvents(t, e); len(all) != 0 || e.Stats().Shards[0].Parked != 0 {
+			t.Errorf("parked are %+v, counted %d", all, e.Stats().Shards[0].Parked)
+		}
+	})
+}
+
+// publishing is a streamer in one function.
+type publishing func(ctx context.Context, events []runtime.Event) (int, error)
+
+func (f publishing) Publish(ctx context.Context, events []runtime.Event) (int, error) {
+	return f(ctx, events)
+}
+
+// countsLate is a store that counts the events that were left only when a gate is open.
+type countsLate struct {
+	*runtimetest.MemStore
+	gate chan struct{}
+}
+
+func (s *countsLate) CountEvents(shard runtime.Shard, after, upTo runtime.LSN) (int, error) {
+	<-s.gate
+	return s.MemStore.CountEvents(shard, after, upTo)
+}
+
+// What is redriven or erased before a start has counted the parked events counts as parked no more, once.
+func TestParkedEventsThatGoDuringTheCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		streamer := &refuser{}
+		streamer.Store(true)
+		store := runtimetest.NewMemStore(1)
+		e := start(t, runtime.Options{Store: store, Streamer: streamer}, emitsEach([]byte("data")))
+		trigger(t, e, "orders", "1")
+		erased := trigger(t, e, "orders", "2")
+		elapse(time.Minute)
+		all := parkedEvents(t, e)
+		stop(t, e)
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		streamer.Store(false)
+		late := &countsLate{MemStore: store.Reopen(), gate: make(chan struct{})}
+		e = start(t, runtime.Options{Store: late, Streamer: streamer}, emitsEach([]byte("data")))
+		other := slices.IndexFunc(all, func(p runtime.ParkedEvent) bool { return p.Event.RunID != erased })
+		if _, err := e.RedriveEvent(t.Context(), all[other].Event.ID()); err != nil {
+			t.Fatal(err)
+		}
+		erase(t, e, erased)
+		elapse(time.Minute)
+		close(late.gate)
+		elapse(time.Minute)
+		if n := len(parkedEvents(t, e)); n != 1 || e.Stats().Shards[0].Parked != n {
+			t.Errorf("%d events are parked, %d counted; want 1", n, e.Stats().Shards[0].Parked)
+		}
+	})
+}

@@ -84,6 +84,8 @@ func (s *shard) countOutbox(at LSN) error {
 	if err != nil {
 		return err
 	}
+	s.outbox.parking.Lock() // an erasing or a redrive may already drop some
+	defer s.outbox.parking.Unlock()
 	parked := 0
 	for _, err := range s.parkedAfter(EventRef{}) {
 		if err != nil {

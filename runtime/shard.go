@@ -24,13 +24,14 @@ type shard struct {
 	side      side                                 // the tasks beside the runs
 	timer     ClockTimer                           // nil when no timer is due
 	nextDue   time.Time                            // when timer fires
-	stopped   bool                                 // no timer is armed any more
+	stopped   bool                                 // no timer is armed and nothing is begun any more
 	closed    bool                                 // nothing is applied any more
 	outbox    outbox                               // the events on their way out
 }
 
 func newShard(e *Engine, id Shard) *shard {
 	s := &shard{engine: e, id: id, runs: map[RunID]*run{}, waiters: map[RunID][]*waiter{}, callers: map[CallbackID][]chan<- HistoryEntry{}}
+	s.outbox.redriving = make(chan struct{}, 1)
 	s.side.init(s)
 	return s
 }
@@ -60,6 +61,17 @@ func (s *shard) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+}
+
+// own has f run beside the engine, which waits for it when it stops. It reports false when the engine has stopped, and does nothing then.
+func (s *shard) own(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.engine.owned.Go(f)
+	return true
 }
 
 // commit applies a batch and tells everyone whom it concerns. Nothing that it made may leave the engine before it is durable.
