@@ -291,7 +291,6 @@ func later(now time.Time, d time.Duration) time.Time { return now.Add(min(d, far
 
 // exhausted makes ready for a resume what has failed for good: it is then tried anew.
 func (d *Decision) exhausted(next *Record) {
-	next.NotBefore = time.Time{}
 	if i := d.Record.find(d.Work); i >= 0 && d.Work.pending() {
 		p := d.Record.Pending[i]
 		p.Attempt, p.Taken = 1, true
@@ -317,7 +316,7 @@ func (d *Decision) replacePending(next *Record, p Pending) {
 }
 
 func (d *Decision) pause(next *Record, cause PauseCause, reason string) {
-	next.State, next.Pause, next.Reason, next.NotBefore = Paused, cause, reason, time.Time{}
+	next.State, next.Pause, next.Reason = Paused, cause, reason
 	if cause == PausedByError && d.Rules.AutoResume >= 0 {
 		next.ResumeAt = later(d.Now, d.Rules.AutoResume)
 	}

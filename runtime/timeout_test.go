@@ -608,3 +608,73 @@ func TestResumeKeepsADelay(t *testing.T) {
 		})
 	}
 }
+
+// Nor does a pause that a callback or a timeout brought about, or the limit of versions, cut a lag or a delay of the step short.
+func TestResumeKeepsADelayWhoeverPaused(t *testing.T) {
+	repeats := func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+		if in.Record.Version == 1 {
+			out.Kind, out.Delay = runtime.OutcomeRepeat, 24*time.Hour
+			return nil
+		}
+		return runtimetest.To("done")(ctx, in, out)
+	}
+	fails := func(_ context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+		if out.Kind = runtime.OutcomeSkip; in.Record.Version == 1 {
+			out.Kind, out.Reason = runtime.OutcomePermanent, "no"
+		}
+		return nil
+	}
+	for name, c := range map[string]struct {
+		step     runtimetest.Step
+		versions uint64
+		part     runtimetest.Part
+	}{
+		"a callback pauses": {
+			runtimetest.Step{Lag: 24 * time.Hour, Func: runtimetest.To("done")},
+			100,
+			runtimetest.Callback{Status: "received", Func: runtimetest.Answer(runtime.OutcomePause, "wait")},
+		},
+		"a callback pauses a repeat": {
+			runtimetest.Step{Func: repeats},
+			100,
+			runtimetest.Callback{Status: "received", Func: runtimetest.Answer(runtime.OutcomePause, "wait")},
+		},
+		"a timeout fails": {
+			runtimetest.Step{Lag: 24 * time.Hour, Func: runtimetest.To("done")},
+			100,
+			runtimetest.Timeout{Status: "received", Name: "t", After: time.Minute, Func: fails},
+		},
+		"the limit": {runtimetest.Step{Func: repeats}, 1, runtimetest.Retention(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.step.Status, c.step.To = "received", []string{"done"}
+				opt := onMemory()
+				opt.MaxVersions, opt.AutoResume = c.versions, -1
+				e := start(t, opt, runtimetest.Workflow("orders", c.step, c.part))
+				began := time.Now()
+				id := trigger(t, e, "orders", "1")
+				synctest.Wait()
+				if _, called := c.part.(runtimetest.Callback); called {
+					if _, err := e.Callback(t.Context(), runtime.Callback{Workflow: "orders", Status: "received", ForeignID: "1"}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				elapse(2 * time.Minute)
+				wantState(t, e, id, runtime.Paused)
+				if _, err := e.Resume(t.Context(), id, runtime.Note{}); err != nil {
+					t.Fatal(err)
+				}
+				for passed := time.Duration(0); passed < 23*time.Hour; passed += time.Hour {
+					elapse(time.Hour)
+					if rec, err := e.Run(t.Context(), id); err != nil || !rec.State.Active() {
+						t.Fatalf("after %v: %+v, %v", time.Since(began), rec, err)
+					}
+				}
+				if took := settle(t, e, id).UpdatedAt.Sub(began); took.Round(time.Second) != 24*time.Hour {
+					t.Errorf("it was done after %v; want a day", took)
+				}
+			})
+		})
+	}
+}
