@@ -349,6 +349,42 @@ func TestRefusedInvocationsCostNoAttempt(t *testing.T) {
 	})
 }
 
+// busyHost is a host that refuses invocations once it is told to.
+type busyHost struct{ refuse <-chan struct{} }
+
+func (h busyHost) Invoke(ctx context.Context, _ *runtime.Invocation, _ *runtime.Outcome) error {
+	select {
+	case <-h.refuse:
+		return errors.New("no memory was free")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A callback that comes while the host makes up its mind about the step is handled at once when the step is refused: it does not wait with it.
+func TestCallbackDoesNotWaitForARefusedStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := make(chan struct{})
+		w := runtimetest.Workflow("orders",
+			runtimetest.Step{Status: "received", To: []string{"shipped"}},
+			runtimetest.Callback{Status: "received", To: []string{"shipped"}, Func: runtimetest.To("shipped")},
+		)
+		w.Statuses["received"].Step.Invoker = busyHost{refuse}
+		e := start(t, onMemory(), w)
+		id := trigger(t, e, "orders", "1")
+		synctest.Wait()
+		done, err := e.Callback(t.Context(), runtime.Callback{Workflow: "orders", Status: "received", ForeignID: "1"})
+		if err != nil || !done.Pending {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		began := time.Now()
+		close(refuse)
+		if last := settle(t, e, id); last.State != runtime.Completed || time.Since(began) != 0 {
+			t.Errorf("after %v: %+v", time.Since(began), last)
+		}
+	})
+}
+
 // A module whose instances are all busy keeps no worker waiting, so others have theirs.
 func TestBusyModuleStarvesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -368,7 +368,10 @@ func (s *shard) postpone(r *run, cause error) {
 	r.next = r.rec
 	r.next.put(r.work, e.now().Add(wait))
 	r.batch.Prev, r.batch.Next = &r.rec, &r.next
-	s.advance(r)
+	if s.advance(r) && !r.work.pending() { // a callback or a timeout has come for it meanwhile
+		s.enqueue(r)
+		return
+	}
 	s.forget(r)
 }
 
