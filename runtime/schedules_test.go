@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -397,6 +398,27 @@ func TestIdempotencyKeyOfAStep(t *testing.T) {
 		settle(t, e, id)
 		if got := strings.Join(keys, " "); got != "/1/step/received /1/step/received /1/step/received /1/step/received /4/step/received /5/step/received" {
 			t.Errorf("keys %s", got)
+		}
+	})
+}
+
+// A filter that fails is told its attempts one by one, and its waits grow with them.
+func TestAttemptsOfAFilterAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var attempts []uint32
+		e := start(t, onMemory(), reports(nil, runtimetest.Schedule{
+			Spec: runtime.ScheduleSpec{Name: "daily", Cron: "@daily"},
+			Filter: func(_ context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+				if attempts = append(attempts, in.Attempt); len(attempts) < 5 {
+					return errors.New("no answer")
+				}
+				out.Kind = runtime.OutcomeDone
+				return nil
+			},
+		}))
+		elapse(24*time.Hour + 31*time.Second) // 1, 2, 4 and 8 seconds at most between the five
+		if n := runsOf(t, e, "daily"); n != 1 || !slices.Equal(attempts, []uint32{1, 2, 3, 4, 5}) {
+			t.Errorf("%d runs after the attempts %v", n, attempts)
 		}
 	})
 }

@@ -26,10 +26,15 @@ func (l *lanes) of(name lane) chan struct{} {
 	return l.places[name]
 }
 
-// lane returns the lane of a task. An erasure's run may be gone: then it calls nothing.
+// lane returns the lane of a task. An erasure's run may be gone: then it calls nothing, as a slot does without a filter.
 // REQUIRES: s.mu
 func (s *shard) lane(t *Task) (lane, error) {
 	switch t.Kind {
+	case TaskSchedule:
+		if w := s.engine.Catalog().Workflow(t.Workflow); w == nil || w.filter(t.Name) == nil {
+			return "", nil
+		}
+		return lane(t.Workflow), nil
 	case TaskHook:
 		return lane(t.Record.Workflow), nil
 	case TaskErase:
@@ -40,7 +45,7 @@ func (s *shard) lane(t *Task) (lane, error) {
 		}
 		return lane(rec.Workflow), err
 	default:
-		return lane(t.Workflow), nil // of an intent: none
+		return "", nil
 	}
 }
 

@@ -16,40 +16,50 @@ const sideShare = 16
 // run, and one that fails is tried again by itself, for as long as it takes.
 //
 // Those that call handlers of one workflow have a lane of their own, so that a slow module delays no other's. A task stays in
-// the store until it is done. What is due is looked at once, in order: what can be done is begun, and a lane that is full remembers
-// where its tasks begin that wait, and is looked at from there when it has a place again. So what a task costs does not grow
+// the store until it is done. What is due is looked at once, in the store's order: what can be done is begun, and a lane that is full
+// remembers where its tasks begin that wait, and is looked at from there when it has a place again. So what a task costs does not grow
 // with how many wait.
+//
+// The invariant, whenever the shard's writer is free: each task in the store that is not beyond seen, which is due then,
+//
+//   - is under way, or has the key of one that is, which knows when it is due (sideWork.others);
+//   - or waits in its lane: laneState.waits is set, and the task comes after laneState.after;
+//   - or waits for the end of a run (held);
+//   - or is to be looked at once more, as its due time is in again;
+//   - or is of a kind that the disk holds: restart comes when there is space.
+//
+// And a look is armed while a task is beyond seen, while again holds something and while a lane that waits has a place; but for a stop.
 type side struct {
 	shard   *shard
 	busy    map[taskKey]*sideWork // under way; guarded by shard.mu, as what follows
 	lanes   map[lane]*laneState   // those in which tasks are under way or wait
 	held    map[taskKey]hold      // slots that wait for the end of a run
-	seen    *Task                 // the last that was looked at: those before it are under way, or wait, or are held; nil: none was
+	seen    *Task                 // the place of the last task that was looked at; nil: none was
 	again   []stretch             // of those up to seen, what is to be looked at once more
-	timer   ClockTimer
-	nextDue time.Time
+	timer   ClockTimer            // of the next look; nil: none is armed
+	nextDue time.Time             // when it fires
 }
 
-// stretch is the tasks due at one time that come after one; from the first until some have been looked at.
+// stretch is the tasks that are due at one time: all, or, when a page of them was looked at, those after it.
 type stretch struct {
 	due   time.Time
-	after *Task // nil: from the first
+	after *Task // nil: all
 }
 
 // sideWork is a task under way.
 type sideWork struct {
-	lane lane
-	due  time.Time // when it was begun; it is moved meanwhile
-	slot time.Time
-	left bool        // no batch has dropped it
-	more []time.Time // when others with its key are due, as the next slot of a schedule that catches up
+	lane   lane
+	due    time.Time // when it was begun; it is moved meanwhile
+	slot   time.Time
+	stays  bool        // the store still has it as it was begun
+	others []time.Time // when others with its key are due, as the next slot of a schedule that catches up
 }
 
 // laneState is what is known of a lane.
 type laneState struct {
 	busy  int   // tasks under way
-	waits bool  // it was full when some of its tasks were looked at
-	after *Task // they come after this one; nil: from the first
+	waits bool  // it was full when some of its tasks were looked at: they wait for a place
+	after *Task // those that wait come after this one; nil: they may be anywhere
 }
 
 func (l *laneState) full() bool { return l.busy >= sideShare }
@@ -89,11 +99,18 @@ func (d *side) init(s *shard) {
 // restart has everything that is due looked at anew.
 // REQUIRES: shard.mu
 func (d *side) restart() {
-	d.seen, d.again = nil, nil
-	for _, l := range d.lanes {
-		l.waits, l.after = false, nil
-	}
+	d.forget()
 	d.arm(d.shard.engine.now())
+}
+
+// forget takes no task as looked at but those that are under way or held.
+// REQUIRES: shard.mu
+func (d *side) forget() {
+	d.seen, d.again = nil, nil
+	for in, l := range d.lanes {
+		l.waits, l.after = false, nil
+		d.tidy(in)
+	}
 }
 
 // committed takes in what a batch does to tasks.
@@ -101,22 +118,22 @@ func (d *side) restart() {
 func (d *side) committed(b *Batch) {
 	if b.DropTask != nil {
 		if w := d.busy[b.DropTask.key()]; w != nil {
-			w.left = false
+			w.stays = false
 		}
 	}
 	for i := range b.AddTasks {
 		t := &b.AddTasks[i]
 		if w := d.busy[t.key()]; w != nil && w.due.Equal(t.Due) && w.slot.Equal(t.Slot) {
-			w.left = true // the same once more
+			w.stays = true // it is there again, as it was
 		}
-		d.once(t.Due)
+		d.recheck(t.Due)
 		d.arm(t.Due)
 	}
 }
 
-// once has the tasks looked at once more that are due at a time, if they were looked at.
+// recheck has the tasks looked at once more that are due at a time, if they were looked at.
 // REQUIRES: shard.mu
-func (d *side) once(due time.Time) {
+func (d *side) recheck(due time.Time) {
 	if d.seen == nil || due.After(d.seen.Due) ||
 		slices.ContainsFunc(d.again, func(s stretch) bool { return s.after == nil && s.due.Equal(due) }) {
 		return
@@ -145,21 +162,21 @@ func (d *side) ended(id RunID) {
 func (d *side) release(key taskKey) {
 	if h, held := d.held[key]; held {
 		delete(d.held, key)
-		d.once(h.due)
+		d.recheck(h.due)
 		d.arm(d.shard.engine.now())
 	}
 }
 
-// done takes a task as no longer under way, and has those looked at that waited for it.
+// done takes a task as no longer under way. It has it looked at once more if it is still there, as well as those that waited for it.
 // REQUIRES: shard.mu
 func (d *side) done(key taskKey) {
 	w := d.busy[key]
 	delete(d.busy, key)
-	if _, held := d.held[key]; w.left && !held {
-		d.once(w.due)
+	if _, held := d.held[key]; w.stays && !held {
+		d.recheck(w.due)
 	}
-	for _, due := range w.more {
-		d.once(due)
+	for _, due := range w.others {
+		d.recheck(due)
 	}
 	l := d.lanes[w.lane]
 	l.busy--
@@ -207,11 +224,14 @@ func (d *side) look() {
 	}
 }
 
-// begin looks at a page of each time whose tasks are to be looked at once more, at one for each lane that has a place again, and at a page of those
-// that have come due since; when there may be more it is called again, and lets others at the shard in between.
+// begin looks at a page of each stretch that is to be looked at once more, at one for each lane that has a place again, and at one of
+// those that have come due since; when there may be more it has itself called again, and lets others at the shard in between.
 // REQUIRES: shard.mu
 func (d *side) begin() error {
 	now := d.shard.engine.now()
+	if d.seen != nil && d.seen.Due.After(now) { // the clock was set back: what was due may not be due now
+		d.forget()
+	}
 	again := d.again
 	d.again = nil
 	for _, s := range again {
@@ -282,7 +302,8 @@ func (d *side) walk(after *Task, until time.Time, of *laneState) (walked, error)
 	return walked{last: after, more: len(due) == sidePage, next: next}, nil
 }
 
-// take begins a task, if it can be begun now. before is one that it comes after, and any that waits in its lane.
+// take begins a task, if it can be begun now. before is the one that was looked at before it: when its lane is full, and none of the lane
+// waited yet, the lane goes on from there.
 // REQUIRES: shard.mu
 func (d *side) take(t, before *Task) error {
 	s := d.shard
@@ -295,7 +316,7 @@ func (d *side) take(t, before *Task) error {
 	}
 	if w := d.busy[key]; w != nil {
 		if !w.due.Equal(t.Due) || !w.slot.Equal(t.Slot) {
-			addTime(&w.more, t.Due)
+			addTime(&w.others, t.Due)
 		}
 		return nil
 	}
@@ -311,11 +332,11 @@ func (d *side) take(t, before *Task) error {
 	switch {
 	case !l.full():
 		l.busy++
-		d.busy[key] = &sideWork{lane: in, due: t.Due, slot: t.Slot, left: true}
+		d.busy[key] = &sideWork{lane: in, due: t.Due, slot: t.Slot, stays: true}
 		s.engine.owned.Go(func() { d.do(t, in) })
 	case !l.waits:
 		l.waits, l.after = true, before
-	case l.after != nil && !l.after.Due.Before(t.Due): // it was added behind those that wait
+	case l.after != nil && !l.after.Due.Before(t.Due): // it may come before where the lane was to go on
 		l.after = &Task{Due: t.Due}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -115,8 +117,8 @@ func TestHookBacklogIsNotLookedAtAgain(t *testing.T) {
 	})
 }
 
-// Hooks that block, as many as there are places and many more, delay no step, no timer and no hook of another workflow in their
-// shard: all come at the moment at which they are due.
+// Hooks that block, as many as there are places and many more, delay no step, no timer, no slot and no hook of another workflow in
+// their shard: all come at the moment at which they are due.
 func TestBlockingHookDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const backlog = 300
@@ -142,6 +144,7 @@ func TestBlockingHookDelaysNobody(t *testing.T) {
 		}
 		synctest.Wait()
 		began := time.Now()
+		create(t, e, runtime.ScheduleSpec{Workflow: "slow", Name: "often", Cron: "@every 1m"})
 		timed := trigger(t, e, "timed", "1")
 		settle(t, e, trigger(t, e, "slow", "a step"))
 		settle(t, e, trigger(t, e, "quick", "1"))
@@ -154,7 +157,9 @@ func TestBlockingHookDelaysNobody(t *testing.T) {
 		if passed := time.Since(began); passed != time.Minute {
 			t.Errorf("the timeout of a minute came after %v", passed)
 		}
-		synctest.Wait()
+		if n := runsOf(t, e, "often"); n != 1 {
+			t.Errorf("%d runs of the schedule within its minute", n)
+		}
 		if failing.Load() != 2 {
 			t.Errorf("the hook that failed was called %d times in a minute; want a second attempt", failing.Load())
 		}
@@ -163,8 +168,8 @@ func TestBlockingHookDelaysNobody(t *testing.T) {
 		}
 		close(open)
 		synctest.Wait()
-		if n := slow.Load(); n != backlog+1 {
-			t.Errorf("%d hooks were called once they could be; want %d", n, backlog+1)
+		if n := slow.Load(); n != backlog+2 {
+			t.Errorf("%d hooks were called once they could be; want %d", n, backlog+2)
 		}
 	})
 }
@@ -203,4 +208,114 @@ func TestAStopTriesRefusedTasksOnce(t *testing.T) {
 			t.Errorf("%d looks at tasks during the stop", looks)
 		}
 	})
+}
+
+// While the clock of the machine is set back, a hook that fails is tried again after its wait, not at once and over and over.
+func TestRetriesWaitWhenTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &shiftedClock{}
+		var called atomic.Int64
+		half := func() uint64 { return 1 << 63 } // of the longest wait: half a second, one, two
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), Clock: clock, Random: half}, shipping("orders",
+			func(ctx context.Context, _ *runtime.Invocation, _ *runtime.Outcome) error {
+				switch called.Add(1) {
+				case 1:
+					clock.shift.Store(-int64(time.Hour))
+				case 10:
+					<-ctx.Done() // not for ever
+				}
+				return errors.New("no answer")
+			},
+		))
+		settle(t, e, trigger(t, e, "orders", "1"))
+		synctest.Wait()
+		if n := called.Load(); n != 1 {
+			t.Errorf("the hook was called %d times in no time", n)
+		}
+		elapse(3 * time.Second)
+		if n := called.Load(); n != 3 {
+			t.Errorf("the hook was called %d times in three seconds", n)
+		}
+	})
+}
+
+// No task beside the runs is forgotten or done twice, whatever hooks fail, block for a while or go on at once, while the disk is short
+// of space and has some again, and while the clock is set back and forth.
+func TestNoTaskIsForgotten(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { noTaskIsForgotten(t, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func noTaskIsForgotten(t *testing.T, random *rand.Rand) {
+	const runs = 240
+	var mu sync.Mutex // guards random and done
+	done := map[string]int{}
+	draw := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.IntN(n)
+	}
+	workflow := func(name string, slow int) *runtime.Workflow {
+		return shipping(name, func(ctx context.Context, in *runtime.Invocation, out *runtime.Outcome) error {
+			select {
+			case <-time.After(time.Duration(draw(slow+1)) * time.Second):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if draw(4) == 0 {
+				return errors.New("not this time")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done[name+in.Record.ForeignID]++
+			out.Kind = runtime.OutcomeDone
+			return nil
+		})
+	}
+	var free atomic.Int64
+	free.Store(10_000)
+	clock := &shiftedClock{}
+	e := start(t, runtime.Options{
+		Store: runtimetest.NewMemStore(1), Clock: clock, AutoResume: time.Second, StepTimeout: time.Hour,
+		Disk: runtime.DiskOptions{Free: func() (int64, error) { return free.Load(), nil }, Hard: 100, High: 1000},
+	}, workflow("quick", 0), workflow("slow", 20), workflow("slower", 60))
+	for i := range runs {
+		_, err := e.Trigger(t.Context(), runtime.Trigger{Workflow: []string{"quick", "slow", "slower"}[i%3], ForeignID: fmt.Sprint(i)})
+		if low := (*runtime.DiskError)(nil); errors.As(err, &low) {
+			free.Store(10_000)
+			elapse(5 * time.Second)
+			trigger(t, e, []string{"quick", "slow", "slower"}[i%3], fmt.Sprint(i))
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		switch draw(20) {
+		case 0:
+			free.Store(99)
+		case 1:
+			free.Store(500)
+		case 2:
+			free.Store(10_000)
+		case 3:
+			clock.shift.Add(-int64(draw(300)) * int64(time.Second))
+		case 4:
+			clock.shift.Add(int64(draw(300)) * int64(time.Second))
+		case 5, 6, 7:
+			elapse(time.Duration(draw(3000)) * time.Millisecond)
+		}
+	}
+	free.Store(10_000)
+	elapse(24 * time.Hour)
+	mu.Lock()
+	defer mu.Unlock()
+	for key, n := range done {
+		if n != 1 {
+			t.Errorf("the hook of %s was done %d times", key, n)
+		}
+	}
+	if len(done) != runs {
+		t.Errorf("the hooks of %d runs were done; want %d", len(done), runs)
+	}
 }
