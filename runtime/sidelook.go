@@ -204,7 +204,7 @@ func (d *side) arm(due time.Time) {
 		d.timer.Stop()
 	}
 	d.nextDue = due
-	d.timer = s.engine.opt.Clock.AfterFunc(max(0, due.Sub(s.engine.now())), d.look)
+	d.timer = s.engine.at(due, d.look)
 }
 
 // look begins what is due, as far as there is room, and sleeps until the next.

@@ -319,3 +319,26 @@ func noTaskIsForgotten(t *testing.T, random *rand.Rand) {
 		t.Errorf("the hooks of %d runs were done; want %d", len(done), runs)
 	}
 }
+
+// What is due by the machine's clock is done soon after that is set forward, or goes on while the machine sleeps, whatever was due next.
+func TestWhatIsDueWhenTheClockIsSetForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &shiftedClock{}
+		e := start(t, runtime.Options{Store: runtimetest.NewMemStore(1), Clock: clock}, reports(nil), runtimetest.Workflow("timed", runtimetest.Timeout{
+			Status: "waiting", Name: "t", After: 24 * time.Hour, To: []string{"over"}, Func: runtimetest.To("over"),
+		}))
+		create(t, e, spec("daily", "@every 24h"))
+		timed := trigger(t, e, "timed", "1")
+		synctest.Wait()
+		clock.shift.Store(int64(24 * time.Hour))
+		began := time.Now()
+		settle(t, e, timed)
+		if passed := time.Since(began); passed > time.Minute {
+			t.Errorf("the timeout came after %v", passed)
+		}
+		elapse(time.Until(began.Add(time.Minute)))
+		if n := runsOf(t, e, "daily"); n != 1 {
+			t.Errorf("%d runs of the schedule a minute after its slot was due", n)
+		}
+	})
+}

@@ -34,7 +34,16 @@ func (s *shard) armTimer(due time.Time) {
 		s.timer.Stop()
 	}
 	s.nextDue = due
-	s.timer = s.engine.opt.Clock.AfterFunc(max(0, due.Sub(s.engine.now())), s.fireDue)
+	s.timer = s.engine.at(due, s.fireDue)
+}
+
+// longestSleep is how long a shard rests at most before it looks for what is due. What is due by the clock may come sooner than a timer
+// counts: the clock is set forward, or the machine sleeps and its clock goes on.
+const longestSleep = time.Minute
+
+// at has f called at due, or before.
+func (e *Engine) at(due time.Time, f func()) ClockTimer {
+	return e.opt.Clock.AfterFunc(min(max(0, due.Sub(e.now())), longestSleep), f)
 }
 
 // startTimers has the shard look for what is due.
