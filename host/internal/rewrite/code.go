@@ -33,14 +33,17 @@ func (m *module) codeContent(r *reader) []byte {
 			break // Rewrite compares the numbers
 		}
 		m.bodies++
-		f.reader = reader{rest: r.bytes(r.u32())}
+		if f.reader = (reader{rest: r.bytes(r.u32())}); len(f.rest) > maxFunction {
+			r.fail(fmt.Errorf("its function %d has %d bytes of code; the limit is %d: make several functions of it", index, len(f.rest), maxFunction))
+			break
+		}
 		code := f.rewrite(&m.types[m.functions[index]])
 		if f.err != nil {
 			r.fail(fmt.Errorf("its function %d %v", index, f.err)) //nolint:errorlint // a whole sentence
 			break
 		}
 		m.mostEffort = max(m.mostEffort, f.total())
-		if m.effortTotal += f.total(); m.effortTotal > most {
+		if m.effortTotal += f.more(); m.effortTotal > most {
 			r.fail(fmt.Errorf("its functions together would take too long to compile: up to function %d their effort is %d, and the limit is %d",
 				index, m.effortTotal, most))
 			break
@@ -124,7 +127,7 @@ func (f *function) instruction() {
 			f.top().dead = true
 		} else {
 			f.begin(false, noCheck)
-			f.pass(1)
+			f.advance(1)
 		}
 	case labels:
 		n := f.count()
@@ -291,7 +294,7 @@ func (f *function) misc() {
 	op := f.u32()
 	f.move(growthOfMisc(op))
 	if op >= miscMemoryInit {
-		f.pass(bulkBlocks)
+		f.advance(bulkBlocks)
 	}
 	var first, second uint32
 	switch op {

@@ -10,15 +10,21 @@ package rewrite
 //   - For each block, the values that may be needed later are listed, and what is known of addresses is copied.
 //   - For each branch, the dominators are walked up to the entry.
 //
-// The weights are measured: at the bounds a module of any of these kinds takes about a second of one core. RATIONALE.md has the figures.
+// What grows with the code alone counts for the one function only, for its memory: an access to memory or a call is instructions by the dozen.
+//
+// The weights are measured: at the bounds a module of any of these kinds takes a second or two of one core. RATIONALE.md has the figures.
 
 // effortPerByte is how much effort the code of a module may take besides, for each of its bytes.
 const effortPerByte = 128
 
 // Weights, of which the removal of one argument is 1.
 const (
+	functionEffort = 6_500 // a function, however small
+	accessEffort   = 5_000 // an access to memory; some 5 KB
+	callEffort     = 2_000 // a call; some 1.5 KB
+
 	branchEffort = 150 // a branch, whenever redundant parameters are looked for
-	passEffort   = 50  // a parameter or result of a call: each is instructions of its own
+	valueEffort  = 50  // a parameter or result of a call: each is instructions of its own
 	walkEffort   = 20  // a dominator
 	copyEffort   = 12  // an address of which something is known
 	searchEffort = 8   // a block in the search for a value
@@ -36,9 +42,9 @@ const (
 
 // point is where control is.
 type point struct {
-	chain int // basic blocks back to the last that control comes to from several places
-	depth int // dominators, at most
-	known int // accesses to memory that dominate it, at most
+	chain      int // basic blocks back to the last that control comes to from several places
+	dominators int // basic blocks that control has come through in any case, at most
+	known      int // accesses to memory that dominate it, at most
 }
 
 // effort is what the compiler has to do for a function.
@@ -50,32 +56,36 @@ type effort struct {
 	deepest int   // the most of them
 	joined  int64 // what is done anew for each level of loops
 	once    int64
+	linear  int64 // what goes with the code alone
 }
 
+// more returns the effort for the whole function beyond what goes with the code alone.
+func (e *effort) more() int64 { return e.joined*int64(1+e.deepest) + e.once }
+
 // total returns the effort for the whole function.
-func (e *effort) total() int64 { return e.joined*int64(1+e.deepest) + e.once }
+func (e *effort) total() int64 { return e.more() + e.linear }
 
 // spend adds to the effort, and refuses the function as soon as it is too much.
 func (f *function) spend(n int64) {
 	f.once += n
 	if f.err == nil && (f.joined > f.maxEffort || f.total() > f.maxEffort) {
-		f.fail(clausef("would take too long to compile: with its %d locals, and the branches and loops that it has, its effort is more "+
-			"than the limit of %d; make several functions of it", f.locals, f.maxEffort))
+		f.fail(clausef("would take too long to compile: with its %d locals, and the branches, loops, calls and accesses to memory that it has, "+
+			"its effort is more than the limit of %d; make several functions of it", f.locals, f.maxEffort))
 	}
 }
 
 // listed is the effort for what is listed, copied and walked for one block or branch.
 func (f *function) listed() int64 {
-	return int64(f.locals+f.height)*listEffort + int64(f.known)*copyEffort + int64(f.depth)*walkEffort
+	return int64(f.locals+f.height)*listEffort + int64(f.known)*copyEffort + int64(f.dominators)*walkEffort
 }
 
-// pass goes through a number of blocks, one after the other.
-func (f *function) pass(blocks int) {
+// advance goes through a number of blocks, one after the other.
+func (f *function) advance(blocks int) {
 	if f.top().dead {
 		return
 	}
 	f.chain += blocks
-	f.depth += blocks
+	f.dominators += blocks
 	f.spend(int64(blocks) * f.listed())
 }
 
@@ -84,7 +94,7 @@ func (f *function) lead(t *frame) {
 	if t.edges++; t.edges == 1 {
 		t.joins = f.point
 	} else {
-		t.joins = point{depth: min(t.joins.depth, f.depth), known: min(t.joins.known, f.known)}
+		t.joins = point{dominators: min(t.joins.dominators, f.dominators), known: min(t.joins.known, f.known)}
 	}
 	arguments := int64(1 + f.locals + t.arity())
 	f.joined += arguments*arguments + branchEffort
@@ -105,10 +115,10 @@ func (f *function) arrive() {
 		for range loopLevels {
 			f.lead(t)
 		}
-		f.pass(loopBlocks)
+		f.advance(loopBlocks)
 		f.chain = 0
 	case opIf:
-		f.pass(1)
+		f.advance(1)
 	}
 }
 
@@ -123,7 +133,7 @@ func (f *function) turn(t *frame) {
 	}
 	f.point, f.height = t.origin, t.height+t.parameters
 	f.chain++
-	f.depth++
+	f.dominators++
 }
 
 // depart goes on after a frame.
@@ -152,7 +162,7 @@ func (f *function) depart(t *frame) {
 		}
 	}
 	f.height = t.height + t.results
-	f.depth++
+	f.dominators++
 	f.spend(f.listed())
 }
 
@@ -173,6 +183,7 @@ func (f *function) search() {
 // access has it look for the memory, and know of another address.
 func (f *function) access() {
 	if !f.top().dead {
+		f.linear += accessEffort
 		f.search()
 		f.known++
 	}
@@ -182,6 +193,7 @@ func (f *function) access() {
 func (f *function) call(t *functionType) {
 	f.move(len(t.results) - len(t.parameters))
 	if !f.top().dead {
-		f.spend(passEffort * int64(len(t.parameters)+len(t.results)))
+		f.linear += callEffort
+		f.spend(valueEffort * int64(len(t.parameters)+len(t.results)))
 	}
 }

@@ -61,7 +61,9 @@ func kinds() map[string]slow {
 		"bulk instructions": {0, 20_000, func(_, n int) []byte {
 			return times(asm.Code(asm.I32(0), asm.I32(0), asm.I32(0), []byte{0xfc, 0x0b, 0}), n)
 		}},
-		"addresses known in straight code": {0, 3_000_000, func(_, n int) []byte { return times(asm.Code(asm.I32(8), asm.I32Load, asm.Drop), n) }},
+		"calls":                            {0, 1_000_000, func(_, n int) []byte { return times(asm.Call(0), n) }},
+		"accesses":                         {0, 400_000, func(_, n int) []byte { return times(asm.Code(asm.I32(8), asm.I32(1), asm.I32Store), n) }},
+		"addresses known in straight code": {0, 1_270_000, func(_, n int) []byte { return times(asm.Code(asm.I32(8), asm.I32Load, asm.Drop), n) }},
 	}
 }
 
@@ -97,6 +99,12 @@ func TestModulesThatTakeLongToCompileAreRefused(t *testing.T) {
 	fit := int(all / most)
 	mustRewrite(t, moduleOf(fit, 100, code), wide)
 	wantRefused(t, moduleOf(fit+1, 100, code), "its functions together would take too long to compile: up to function "+strconv.Itoa(fit))
+}
+
+// TestManyFunctionsAreRefused that have next to nothing in them: the compiler takes its time for each.
+func TestManyFunctionsAreRefused(t *testing.T) {
+	wantRefused(t, moduleOf(500_000, 0, nil), "its functions together would take too long to compile")
+	mustRewrite(t, moduleOf(200_000, 0, nil), wide)
 }
 
 // TestCallsOfManyValuesAreRefused has calls that take a few bytes each and make instructions for thousands of values.
@@ -169,4 +177,36 @@ func TestOperandsAreCounted(t *testing.T) {
 			wantRefused(t, moduleOf(1, 1, c.code), c.want)
 		})
 	}
+}
+
+// TestBoundsOfBrowsers has modules that a compiler does not make, each of which would take the engine many times its size of memory.
+func TestBoundsOfBrowsers(t *testing.T) {
+	with := func(id byte, n int, entry ...byte) []byte {
+		var w wat
+		w.functions = []fn{{}}
+		w.sections = map[byte][]byte{id: slices.Concat(asm.Uleb(uint64(n)), times(entry, n))}
+		return w.bytes()
+	}
+	nest := func(n int) []byte { return moduleOf(1, 0, slices.Concat(times(block, n), times(asm.End, n))) }
+	code := func(n int) []byte { return moduleOf(1, 0, times(asm.Nop, n-4)) }
+	const bytesOfCode = 7_654_321
+	for name, c := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"types":         {with(1, 1_000_001, 0x60, 0, 0), "its type section has 1000001 entries; the limit is 1000000"},
+		"imports":       {with(2, 1_000_001, 0, 0, 0, 0), "its import section has 1000001 entries"},
+		"exports":       {with(7, 1_000_001, 0, 0, 0), "its export section has 1000001 entries"},
+		"globals":       {with(6, 50_001, 0x7f, 0, 0x41, 0, 0x0b), "it has 50001 globals; the limit is 50000"},
+		"elements":      {with(9, 2, append([]byte{1, 0}, append(asm.Uleb(600_000), make([]byte, 600_000)...)...)...), "its segments have more than 1048576 elements"},
+		"tables":        {with(4, 2, append([]byte{0x70, 0}, asm.Uleb(600_000)...)...), "it has a table of 600000 elements; the limit is 524288 for each of 2 tables"},
+		"blocks":        {nest(100_001), "its function 0 has more than 100000 blocks within each other"},
+		"a long body":   {code(bytesOfCode + 1), "its function 0 has 7654322 bytes of code; the limit is 7654321"},
+		"dead blocks":   {moduleOf(1, 0, slices.Concat(asm.Unreachable, times(block, 100_001))), "has more than 100000 blocks within each other"},
+		"many segments": {with(9, 1_000_001, 1, 0, 0), "its element section has 1000001 entries"},
+	} {
+		t.Run(name, func(t *testing.T) { wantRefused(t, c.raw, c.want) })
+	}
+	mustRewrite(t, code(bytesOfCode), wide)
+	mustRewrite(t, nest(5_000), wide)
 }

@@ -84,6 +84,9 @@ func (m *module) section(id sectionID) ([]byte, error) {
 			return nil, nil
 		}
 	}
+	if first := (&reader{rest: r.rest}).count(); first > maxEntries && id != startSection && id != dataCountSection {
+		return nil, fmt.Errorf("its %s section has %d entries; the limit is %d", id, first, maxEntries)
+	}
 	var content []byte
 	switch id {
 	case typeSection:
@@ -269,17 +272,18 @@ func (m *module) tableContent(r *reader) []byte {
 		r.fail(fmt.Errorf("it has %d tables; the limit is %d", m.tables, maxTables))
 	}
 	out := appendU32(nil, m.tables)
+	each := uint32(maxTable / max(m.tables, 1))
 	for range m.tables {
 		if len(r.rest) > 0 && r.rest[0] == typeNone {
 			r.fail(unsupported("has a table with an initialiser", "typed function references"))
 		}
 		element := r.referenceType()
 		least, most, bounded := r.limits()
-		if least > maxTable {
-			r.fail(fmt.Errorf("it has a table of %d elements; the limit is %d", least, maxTable))
+		if least > each {
+			r.fail(fmt.Errorf("it has a table of %d elements; the limit is %d for each of %d tables", least, each, m.tables))
 		}
-		if !bounded || most > maxTable {
-			most = maxTable
+		if !bounded || most > each {
+			most = each
 		}
 		out = appendU32(appendU32(append(out, element, 1), least), most)
 	}
@@ -312,7 +316,9 @@ func (m *module) memoryContent(r *reader) []byte {
 // globalContent adds the fuel and the depth after the globals of the module.
 func (m *module) globalContent(r *reader) []byte {
 	var list []byte
-	m.globals = r.count()
+	if m.globals = r.count(); m.globals > maxGlobals {
+		r.fail(fmt.Errorf("it has %d globals; the limit is %d", m.globals, maxGlobals))
+	}
 	for n := range m.globals {
 		if r.err != nil {
 			return nil
@@ -406,6 +412,7 @@ func (m *module) exportContent(r *reader) []byte {
 func (m *module) elementContent(r *reader) []byte {
 	m.elements = r.count()
 	out := appendU32(make([]byte, 0, len(m.sections[elementSection])+16), m.elements)
+	elements := 0
 	for range m.elements {
 		if r.err != nil {
 			return nil
@@ -430,6 +437,9 @@ func (m *module) elementContent(r *reader) []byte {
 			}
 		}
 		n := r.count()
+		if elements += n; elements > maxTable {
+			r.fail(fmt.Errorf("its segments have more than %d elements", maxTable))
+		}
 		for out = appendU32(out, n); n > 0 && r.err == nil; n-- {
 			if expressions {
 				out = m.appendConstant(out, r)

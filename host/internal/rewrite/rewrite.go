@@ -29,12 +29,16 @@ const (
 // adds. The elements of table.copy, table.fill, table.init and table.grow cost 1 each.
 const BytesPerFuel = 8
 
-// Bounds of every module, that no limit raises.
+// Bounds of every module, that no limit raises. Those of browsers are here, too: https://webassembly.github.io/spec/js-api/#limits.
 const (
-	maxLocals = 50_000  // of one function: as many as browsers allow
-	maxTable  = 1 << 20 // elements of one table; each takes eight bytes of the host's memory, which no memory limit counts
-	maxTables = 8
-	maxPages  = 1 << 16
+	maxEntries  = 1_000_000 // of a section, as in browsers: the engine makes some hundred bytes of an entry that has one
+	maxFunction = 7_654_321 // bytes of code, as in browsers: the engine makes two hundred bytes of an instruction
+	maxGlobals  = 50_000    // each takes some fifty bytes in each instance
+	maxLocals   = 50_000    // of one function, as in browsers
+	maxNesting  = 100_000   // of blocks within each other
+	maxTable    = 1 << 20   // elements of all tables, and of all segments; each takes eight bytes in each instance, which no memory limit counts
+	maxTables   = 8
+	maxPages    = 1 << 16
 
 	// maxDeclared bounds functions times the size of the types: wazero declares every type anew for each function that it compiles. A
 	// module at the bound costs some seconds; Go's have less than a hundredth of it.

@@ -70,13 +70,17 @@ func (f *function) top() *frame { return &f.frames[len(f.frames)-1] }
 func (f *function) enter(s shape) {
 	f.frames = append(f.frames, frame{op: opBlock, segment: noSegment, entered: noSegment, shape: s})
 	f.begin(false, noCheck)
-	f.pass(entryBlocks)
+	f.spend(functionEffort)
+	f.advance(entryBlocks)
 }
 
 // push begins a construct within the one at hand, which has a number of labels in the rewritten code.
 func (f *function) push(op opcode, labels int, s shape) {
 	if op == opIf {
 		f.move(-1)
+	}
+	if len(f.frames) > maxNesting {
+		f.fail(clausef("has more than %d blocks within each other", maxNesting))
 	}
 	t := f.top()
 	f.frames = append(f.frames, frame{
@@ -112,7 +116,7 @@ func (f *function) pay() {
 	}
 	if f.segments[t.segment].cost >= f.longest {
 		f.begin(false, callCheck)
-		f.pass(checkBlocks)
+		f.advance(checkBlocks)
 	}
 	f.segments[t.segment].cost++
 }
