@@ -128,7 +128,7 @@ func (m *module) newInstance(ctx context.Context) (_ *instance, err error) {
 	i := &instance{module: m, memory: newMemory(m.host.memory, m.pool, space, size, m.limits.Load().MemoryBytes)}
 	if i.memory == nil {
 		space.free()
-		return nil, &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.total() + size), Max: uint64(m.host.memory.limit)}
+		return nil, &LimitError{Limit: LimitTotalMemory, Used: uint64(m.host.memory.taken(m.pool) + size + instanceCost), Max: uint64(m.host.memory.limit)}
 	}
 	i.value = i.memory.during(context.Background()).Value
 	i.begin(phaseInitialize, ctx.Done())

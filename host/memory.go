@@ -39,9 +39,9 @@ type budget struct {
 	mu     sync.Mutex // guards the fields below; never held together with a pool's
 	used   int64
 	kept   int64          // of used: what lasts as long as modules do
-	pools  map[*pool]bool // those whose idle instances may be closed
-	made   map[*pool]int  // the instances of each; zero is not in it
-	claims []claim        // in their order, of pools that are in pools and not in made
+	pools  map[*pool]bool // those of modules in use, whose idle instances may be closed
+	made   map[*pool]int  // the instances of each, with those that are being made; zero is not in it
+	claims []claim        // in their order, of pools that are in pools and have no instance
 }
 
 // claim is a pool's to what its first instance needs.
@@ -122,24 +122,30 @@ func (b *budget) free(p *pool) int64 {
 // claim, unless it waits for what modules keep.
 func (b *budget) open(p *pool, n int64) bool {
 	b.mu.Lock()
-	first := b.made[p] == 0
+	keeps := min(b.made[p], 1)
+	b.made[p]++ // also while it is made: of several at a time one is the first
 	b.mu.Unlock()
-	keeps := 1
-	if first {
-		keeps = 0
-	}
 	got := b.reserve(p, n, keeps)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if got {
-		b.made[p]++
+	if !got {
+		b.unmake(p)
 	}
-	if b.made[p] == 0 && b.pools[p] && n <= b.limit-b.kept {
+	switch {
+	case !got && b.made[p] > 0: // a claim that another has stays
+	case !got && b.pools[p] && n <= b.limit-b.kept:
 		b.claim(p, n)
-	} else {
+	default:
 		b.forgo(func(c claim) bool { return c.pool == p })
 	}
 	return got
+}
+
+// unmake counts an instance out. REQUIRES: b.mu.
+func (b *budget) unmake(p *pool) {
+	if b.made[p]--; b.made[p] == 0 {
+		delete(b.made, p)
+	}
 }
 
 // claim makes or renews a pool's claim, whose place in the order stays. REQUIRES: b.mu.
@@ -193,9 +199,7 @@ func (b *budget) close(p *pool, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
-	if b.made[p]--; b.made[p] == 0 {
-		delete(b.made, p)
-	}
+	b.unmake(p)
 }
 
 func (b *budget) give(n int64) {
@@ -204,11 +208,11 @@ func (b *budget) give(n int64) {
 	b.used -= n
 }
 
-// total returns what is taken of the budget.
-func (b *budget) total() int64 {
+// taken returns what is taken of the budget, or claimed before a pool.
+func (b *budget) taken(p *pool) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used
+	return b.limit - b.free(p)
 }
 
 // String returns the limit as people read it.
@@ -282,7 +286,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 	}
 	if more := int64(size) + instanceCost - m.paid; more > 0 {
 		if !m.budget.reserve(m.pool, more, 1) {
-			m.refused = m.budget.total() + more
+			m.refused = m.budget.taken(m.pool) + more
 			return nil
 		}
 		m.paid += more

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -158,8 +159,9 @@ func TestAPluginWithoutAnInstanceIsNext(t *testing.T) {
 	if n := r.plugin("hog").Instances; n != 1 || r.used() != 2*eachInstance {
 		t.Errorf("%d instances, %d bytes; want the second closed, and it not grown", n, r.used())
 	}
-	if _, err := hog.newInstance(context.Background()); err == nil {
-		t.Error("another instance is made of what the other plugin claims")
+	var limit *LimitError
+	if _, err := hog.newInstance(context.Background()); !errors.As(err, &limit) || limit.Used <= limit.Max {
+		t.Errorf("%v; want no instance made of what the other plugin claims, and more asked for than there is", err)
 	}
 	r.works("good")
 	if len(r.memory.claims) != 0 || r.memory.claimed.Load() {
@@ -285,6 +287,46 @@ func TestRoomIsMadeOfWhatIsSpare(t *testing.T) {
 		t.Error("want room made of the last instances")
 	}
 	instances(0, 0)
+}
+
+// onClose calls close once, when an instance of any plugin is closed.
+type onClose struct {
+	NoMeter
+	close func()
+}
+
+func (m *onClose) Plugin(string) PluginMeter { return m }
+
+func (m *onClose) Instances(delta int) {
+	if f := m.close; delta < 0 && f != nil {
+		m.close = nil
+		f()
+	}
+}
+
+// TestOneOfTheFirstInstancesIsTheFirst has a plugin make two at the same time, each of which could be its first: only one of them takes
+// the last instances of others.
+func TestOneOfTheFirstInstancesIsTheFirst(t *testing.T) {
+	meter := &onClose{}
+	r := newRig(t, within, func(o *Options) { o.Meter = meter })
+	for n := range 3 {
+		r.put(fmt.Sprintf("d%d.wasm", n), doorNamed(fmt.Sprintf("d%d", n)).bytes())
+	}
+	r.load()
+	p := newPool(2, r.options.Clock)
+	r.memory.enter(p)
+	second := true
+	meter.close = func() { second = r.memory.open(p, 2*eachInstance) } // while the first has closed one of two that it needs
+	if !r.memory.open(p, 2*eachInstance) || second {
+		t.Errorf("want the first made, and not the second: %v", second)
+	}
+	instances := 0
+	for n := range 3 {
+		instances += r.plugin(fmt.Sprintf("d%d", n)).Instances
+	}
+	if instances != 1 || len(r.memory.claims) != 0 {
+		t.Errorf("%d instances are left of three plugins, and %d claims; want one and none", instances, len(r.memory.claims))
+	}
 }
 
 // TestAnInitialisationThatMemoryDoesNotSufficeFor is no fault of the plugin's either.

@@ -50,7 +50,7 @@ func (i *instance) checkStack(guest api.Module) {
 	}
 	if !i.payStack(size) {
 		exceed(&LimitError{
-			Limit: LimitTotalMemory, Used: uint64(i.memory.budget.total() + size - i.stack.paid), Max: uint64(i.memory.budget.limit),
+			Limit: LimitTotalMemory, Used: uint64(i.memory.budget.taken(i.module.pool) + size - i.stack.paid), Max: uint64(i.memory.budget.limit),
 			Of: "all plugins together, with the stacks of their calls",
 		})
 	}
