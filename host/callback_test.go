@@ -89,10 +89,6 @@ func TestBadCallbacks(t *testing.T) {
 		"status long":          {"f", callbackOf(w, 6, f, 1, s, 65, p, 1), "the status has 65 bytes, more than the limit of 64"},
 		"status empty":         {"f", callbackOf(w, 6, f, 1, s, 0, p, 1), "callback: the status is empty"},
 		"payload outside":      {"f", callbackOf(w, 6, f, 1, s, 4, -8, 9), "callback: 9 bytes at 0xfffffff8 are outside"},
-		"payload long":         {"f", callbackOf(w, 6, f, 1, s, 4, p, 1<<20+1), "the payload has 1048577 bytes, more than the limit of 1048576"},
-		"payload negative":     {"f", callbackOf(w, 6, f, 1, s, 4, p, -1), "the payload has 4294967295 bytes"},
-		"too many": {"f", asm.Code(asm.I32(65), asm.Set(1), asm.Loop, callbackOf(w, 6, f, 1, s, 4, p, 1),
-			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End), "asks for at most 64 runs and callbacks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, callsBack(c.foreignID, "1", c.body, toOpenToo()))

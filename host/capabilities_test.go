@@ -88,18 +88,52 @@ func TestBadEmits(t *testing.T) {
 		"media none":     {emit(kind, 6, media, 0, data, 1), "the data has no content type"},
 		"media no slash": {emit(kind, 6, media, 4, data, 1), `the content type "text" is none`},
 		"data outside":   {emit(kind, 6, media, 10, 1<<18, 1), "1 bytes at 0x40000 are outside"},
-		"data long":      {emit(kind, 6, media, 10, 0, 1<<18+1), "the data has 262145 bytes, more than the limit of 262144"},
-		"data negative":  {emit(kind, 6, media, 10, data, -1), "the data has 4294967295 bytes"},
 		"data not JSON":  {asm.Code(textsOf(texts, 0, 5, 2), asm.Call(fnOne), toOpen()), "the data is not one JSON value"},
-		"too many": {asm.Code(asm.I32(65), asm.Set(1), asm.Loop, textsOf(texts, 0, 1, 2), asm.Call(fnOne),
-			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen()), "emits at most 64 events"},
-		"too much together": {asm.Code(asm.I32(17), asm.MemoryGrow, asm.Drop, asm.I32(5), asm.Set(1), asm.Loop,
-			asm.I32(kind), asm.I32(6), asm.I32(media), asm.I32(10), asm.I32(0), asm.I32(1<<18), asm.Call(fnOne),
-			asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End, toOpen()), "the data has 262144 bytes, more than the limit of 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serveGuest(t, one("emit", `{"emit":["*"]}`, texts, c.body), grantsOf(Grants{Emit: []string{"*"}}))
 			wantTrap(t, r, "door", "closed", `{}`, "the plugin was stopped: emit: ", c.want)
+		})
+	}
+}
+
+// TestTooMuchThatIsAskedForIsALimit: of events, runs and callbacks. It is in the reason with its figures, and counted.
+func TestTooMuchThatIsAskedForIsALimit(t *testing.T) {
+	const a, b, d, p = textAt, textAt + 64, textAt + 128, textAt + 192
+	call := func(function int, arguments ...int32) (code []byte) {
+		for _, n := range arguments {
+			code = append(code, asm.I32(n)...)
+		}
+		return append(code, asm.Call(function)...)
+	}
+	often := func(n int, code []byte) []byte {
+		return asm.Code(asm.I32(int32(n)), asm.Set(1), asm.Loop, code, asm.Get(1), asm.I32(1), asm.I32Sub, asm.Tee(1), asm.BrIf(0), asm.End)
+	}
+	emits := func(code []byte) guest {
+		return one("emit", `{"emit":["*"]}`, []string{"opened", "text/plain", "x", "open"}, asm.Code(code, toOpen()))
+	}
+	const object = 1 << 20
+	for name, c := range map[string]struct {
+		guest guest
+		limit Limit
+		want  string
+	}{
+		"an event":           {emits(call(fnOne, a, 6, b, 10, 0, 1<<18+1)), LimitOutput, "output_bytes: emit: the data: 262,145 bytes are more than the limit of 262,144 bytes, which is fixed"},
+		"a negative one":     {emits(call(fnOne, a, 6, b, 10, d, -1)), LimitOutput, "emit: the data: 4,294,967,295 bytes"},
+		"events":             {emits(often(65, call(fnOne, a, 6, b, 10, d, 1))), LimitHostCalls, "host_calls: emit: used 65 of 64, which is fixed"},
+		"events together":    {emits(asm.Code(asm.I32(17), asm.MemoryGrow, asm.Drop, often(5, call(fnOne, a, 6, b, 10, 0, 1<<18)))), LimitOutput, "emit: the data of all events: 1,310,720 bytes are more than the limit of 1,048,576 bytes"},
+		"a run":              {triggers("work", "f", "1", asm.Code(call(fnTrigger, a, 4, b, 1, d, object+1), toOpen())), LimitOutput, "output_bytes: trigger: the object: 1,048,577 bytes are more than the limit of 1,048,576 bytes; let it do less at once, or raise plugins.limits.output_bytes"},
+		"runs":               {triggers("work", "f", "1", asm.Code(often(65, call(fnTrigger, a, 4, b, 1, d, 1)), toOpen())), LimitHostCalls, "host_calls: runs and callbacks that it asks for: used 65 of 64, which is fixed"},
+		"a callback":         {callsBack("f", "1", callbackOf(a, 6, b, 1, d, 4, p, object+1), toOpenToo()), LimitOutput, "output_bytes: callback: the payload: 1,048,577 bytes"},
+		"a negative payload": {callsBack("f", "1", callbackOf(a, 6, b, 1, d, 4, p, -1), toOpenToo()), LimitOutput, "callback: the payload: 4,294,967,295 bytes"},
+		"callbacks":          {callsBack("f", "1", often(65, callbackOf(a, 6, b, 1, d, 4, p, 1)), toOpenToo()), LimitHostCalls, "runs and callbacks that it asks for: used 65 of 64"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := serveGuest(t, c.guest, grantsOf(Grants{Emit: []string{"*"}, Trigger: []string{"*"}}))
+			wantTrap(t, r, "door", "closed", `{}`, "the plugin was stopped: ", c.want)
+			if p := r.plugin("door"); p.Exceeded[c.limit.String()] != 1 {
+				t.Errorf("exceeded %v; want %s counted", p.Exceeded, c.limit)
+			}
 		})
 	}
 }

@@ -28,8 +28,6 @@ func emit(i *instance, guest api.Module, stack []uint64) {
 		fail("emit: only a handler may emit an event")
 	case !c.in.Handler.Kind.Moves():
 		fail("emit: a %s cannot emit an event; a step, a callback or a timeout can", c.in.Handler.Kind)
-	case len(c.out.Emits) >= maxEmits:
-		fail("emit: one invocation emits at most %d events", maxEmits)
 	}
 	argument := func(name string, at, limit int) []byte {
 		ptr, size := uint32(stack[at]), uint32(stack[at+1])
@@ -38,13 +36,10 @@ func emit(i *instance, guest api.Module, stack []uint64) {
 		}
 		return i.view(guest, "emit", ptr, size)
 	}
-	left := maxEmitTotal
-	for n := range c.out.Emits {
-		left -= len(c.out.Emits[n].Data)
-	}
+	c.boundEmits(uint64(uint32(stack[5])))
 	e := runtime.Emit{
 		Type: string(argument("type", 0, abi.MaxNameBytes)), ContentType: string(argument("content type", 2, 1<<10)),
-		Data: append([]byte(nil), argument("data", 4, min(left, maxEmitBytes))...),
+		Data: append([]byte(nil), argument("data", 4, maxEmitBytes)...),
 	}
 	if err := abi.CheckName(e.Type); err != nil {
 		fail("emit: the type %v", err)
@@ -62,6 +57,22 @@ func emit(i *instance, guest api.Module, stack []uint64) {
 		panic(&fault{text: "emit: " + why, refused: true})
 	}
 	c.out.Emits = append(c.out.Emits, e)
+}
+
+// boundEmits ends the call when there are too many events, or their data is too much, with another of so many bytes.
+func (c *call) boundEmits(size uint64) {
+	sum := size
+	for n := range c.out.Emits {
+		sum += uint64(len(c.out.Emits[n].Data))
+	}
+	switch {
+	case len(c.out.Emits) >= maxEmits:
+		exceed(&LimitError{Limit: LimitHostCalls, Used: maxEmits + 1, Max: maxEmits, Of: "emit", Fixed: true})
+	case size > maxEmitBytes:
+		exceed(&LimitError{Limit: LimitOutput, Used: size, Max: maxEmitBytes, Of: "emit: the data", Fixed: true})
+	case sum > maxEmitTotal:
+		exceed(&LimitError{Limit: LimitOutput, Used: sum, Max: maxEmitTotal, Of: "emit: the data of all events", Fixed: true})
+	}
 }
 
 // isJSON reports whether a content type is that of JSON, or of a format made of it.

@@ -160,6 +160,7 @@ type LimitError struct {
 	Max   uint64 // in the same unit
 	Of    string // what was too much, where the limit's name does not say it: "new_object"; may be ""
 	Raise string // the key of the configuration that raises the limit; "": that of plugins.limits
+	Fixed bool   // no key raises it: docs/abi.md, section 10
 }
 
 // Error returns the figures, and what to do.
@@ -179,6 +180,9 @@ func (e *LimitError) Error() string {
 	text := e.Limit.String() + ": "
 	if e.Of != "" {
 		text += e.Of + ": "
+	}
+	if e.Fixed {
+		return text + figures + ", which is fixed; let it do less at once"
 	}
 	return text + figures + "; let it do less at once, or raise " + cmp.Or(e.Raise, "plugins.limits."+e.Limit.String())
 }

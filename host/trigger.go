@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/json"
+	"math"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
@@ -18,7 +19,7 @@ const maxIntents = 64
 func trigger(i *instance, guest api.Module, stack []uint64) {
 	a := asked{i: i, guest: guest, stack: stack, function: "trigger"}
 	workflow, foreignID := a.target("run")
-	object := a.argument("object", 4, i.call.limits.ObjectBytes)
+	object := a.object("object", 4)
 	a.check(workflow, foreignID)
 	if len(object) > 0 && !json.Valid(object) {
 		fail("trigger: the object is not one JSON value")
@@ -32,7 +33,7 @@ func callback(i *instance, guest api.Module, stack []uint64) {
 	a := asked{i: i, guest: guest, stack: stack, function: "callback"}
 	workflow, foreignID := a.target("callback")
 	status := string(a.argument("status", 4, abi.MaxNameBytes))
-	payload := a.argument("payload", 6, i.call.limits.ObjectBytes)
+	payload := a.object("payload", 6)
 	a.check(workflow, foreignID)
 	if err := abi.CheckName(status); err != nil {
 		fail("callback: the status %v", err)
@@ -59,7 +60,7 @@ func (a *asked) target(what string) (workflow, foreignID string) {
 	case !c.in.Handler.Kind.Moves() && c.in.Handler.Kind != runtime.HandlerHook:
 		fail("%s: a %s cannot ask for a %s; a step, a callback, a timeout or a hook can", a.function, c.in.Handler.Kind, what)
 	case len(c.out.Intents) >= maxIntents:
-		fail("%s: one invocation asks for at most %d runs and callbacks", a.function, maxIntents)
+		exceed(&LimitError{Limit: LimitHostCalls, Used: maxIntents + 1, Max: maxIntents, Of: "runs and callbacks that it asks for", Fixed: true})
 	}
 	return string(a.argument("workflow", 0, abi.MaxNameBytes)), string(a.argument("foreign ID", 2, runtime.MaxForeignID))
 }
@@ -71,6 +72,14 @@ func (a *asked) argument(name string, at, limit int) []byte {
 		fail("%s: the %s has %d bytes, more than the limit of %d", a.function, name, size, limit)
 	}
 	return a.i.view(a.guest, a.function, ptr, size)
+}
+
+// object returns an argument that is, or becomes, an object.
+func (a *asked) object(name string, at int) []byte {
+	if size, limit := uint32(a.stack[at+1]), a.i.call.limits.ObjectBytes; uint64(size) > uint64(limit) {
+		exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: a.function + ": the " + name})
+	}
+	return a.argument(name, at, math.MaxUint32)
 }
 
 // check ends the call unless there can be such a run, and the plugin may ask for something of it.
