@@ -46,112 +46,148 @@ type Ready struct {
 // Run serves until ctx ends, and then returns nil once all that was under way has ended and is durable. It returns early when
 // something cannot be had (the address, the data directory), and when the store fails.
 func Run(ctx context.Context, opt Options) (err error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	cfg := &opt.Config
-
 	// The address first: it is the likeliest thing not to be had, and costs nothing to give back.
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Server.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", opt.Config.Server.Listen)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	defer listener.Close() //nolint:errcheck // it is closed already when serving has ended
-	metrics := telemetry.New(opt.Version.Version, opt.Version.Commit)
+	s := &server{opt: opt, metrics: telemetry.New(opt.Version.Version, opt.Version.Commit)}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if err := s.assemble(); err != nil { //nolint:contextcheck // what it makes lives as long as the server
+		return err
+	}
+	return s.serve(ctx, listener)
+}
+
+// server is what Run puts together.
+type server struct {
+	opt     Options
+	metrics *telemetry.Metrics
+
+	// What open opens; nil: it has not, or there is none.
+
+	store   *pebblestore.Store
+	kafka   *kafka
+	tracing *telemetry.Tracing
+
+	// What assemble makes.
+
+	engine  *runtime.Engine
+	plugins *host.Host
+	handler *httpapi.Server
+	reloads *reloader
+}
+
+// open opens what lies outside of the process. close follows, also after an error.
+func (s *server) open(ctx context.Context) (err error) {
+	cfg := &s.opt.Config
 	if err := makeFolders(cfg); err != nil {
 		return err
 	}
-	store, err := openStore(opt, metrics)
-	if err != nil {
+	if s.store, err = openStore(s.opt, s.metrics); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	kafka, err := openKafka(cfg, opt.Logger, metrics.Registry())
-	if err != nil {
+	if s.kafka, err = openKafka(cfg, s.opt.Logger, s.metrics.Registry()); err != nil {
 		return err
 	}
-	defer kafka.close()
-	tracing, err := openTracing(ctx, opt)
-	if err != nil {
+	s.tracing, err = openTracing(ctx, s.opt)
+	return err
+}
+
+// close closes what open opened.
+func (s *server) close(ctx context.Context) error {
+	if s.tracing != nil {
+		closeTracing(ctx, s.opt, s.tracing)
+	}
+	if s.kafka != nil {
+		s.kafka.close()
+	}
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// assemble makes the engine, the plugins' host and the HTTP interface, and tells each of the others that it needs.
+func (s *server) assemble() (err error) {
+	opt, cfg, metrics := s.opt, &s.opt.Config, s.metrics
+	eopt := engineOptions(opt, metrics, s.tracing, s.store, s.kafka.streamer())
+	if eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()); err != nil {
 		return err
 	}
-	if tracing != nil {
-		defer func() { closeTracing(ctx, opt, tracing) }()
-	}
-	eopt := engineOptions(opt, metrics, tracing, store, kafka.streamer())
-	eopt.Connectors, err = connectors(cfg, opt.Logger, metrics.Registry()) //nolint:contextcheck // a source lives as long as its engine
-	if err != nil {
+	eopt.Disk = runtime.DiskOptions{Free: s.store.FreeBytes, Hard: int64(cfg.Store.Disk.Hard), High: int64(cfg.Store.Disk.High)}
+	if s.engine, err = runtime.New(eopt); err != nil {
 		return err
 	}
-	eopt.Disk = runtime.DiskOptions{Free: store.FreeBytes, Hard: int64(cfg.Store.Disk.Hard), High: int64(cfg.Store.Disk.High)}
-	engine, err := runtime.New(eopt)
-	if err != nil {
-		return err
-	}
-	reloads := &reloader{opt: opt, engine: engine, metrics: metrics}
-	reloads.running.Store(cfg)
 	swaps := &swapCounter{metrics: metrics}
 	hopt := hostOptions(cfg, opt.Logger)
-	hopt.Documents, hopt.Engine, hopt.Meter = store, engine, swaps
-	plugins, err := host.New(hopt)
-	if err != nil {
+	hopt.Documents, hopt.Engine, hopt.Meter = s.store, s.engine, swaps
+	if s.plugins, err = host.New(hopt); err != nil {
 		return err
 	}
-	api := httpOptions(opt, engine, plugins, metrics)
-	api.Backup = backups(cfg, store)
-	handler, err := httpapi.New(api)
-	if err != nil {
+	api := httpOptions(opt, s.engine, s.plugins, metrics)
+	api.Backup = backups(cfg, s.store)
+	if s.handler, err = httpapi.New(api); err != nil {
 		return err
 	}
-	reloads.plugins, reloads.handler = plugins, handler
-	if err := errors.Join(metrics.WatchEngine(engine.Stats), metrics.WatchConnectors(engine.Connectors), metrics.WatchPlugins(swaps.stats(plugins))); err != nil {
-		return err
-	}
+	s.reloads = &reloader{opt: opt, engine: s.engine, plugins: s.plugins, handler: s.handler, metrics: metrics}
+	s.reloads.running.Store(cfg)
+	return errors.Join(metrics.WatchEngine(s.engine.Stats), metrics.WatchConnectors(s.engine.Connectors), metrics.WatchPlugins(swaps.stats(s.plugins)))
+}
 
-	late, cancel := lateAfter(ctx, func() time.Duration { return reloads.running.Load().Server.ShutdownTimeout })
+// serve loads the plugins, starts the engine and answers requests until ctx ends. What it began it ends before it returns.
+func (s *server) serve(ctx context.Context, listener net.Listener) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	late, cancel := lateAfter(ctx, func() time.Duration { return s.reloads.running.Load().Server.ShutdownTimeout })
 	defer cancel()
-	beside := newBeside()
+	tasks := newBeside()
 	defer func() {
 		stop(nil)
-		err = errors.Join(err, stopAll(late, engine, beside, plugins))
+		err = errors.Join(err, stopAll(late, s.engine, tasks, s.plugins))
 	}()
 	loaded := make(chan error, 1)
-	beside.start("the first look at the plugins", func() { loaded <- plugins.Load(ctx) })
+	tasks.start("the first look at the plugins", func() { loaded <- s.plugins.Load(ctx) })
 	select {
 	case err := <-loaded:
 		if err != nil {
 			return err
 		}
 	case <-late.Done():
-		return nil // beside says what is left
+		return nil // stopAll says what is left
 	}
-	warnOfUnserved(opt.Logger, cfg, engine.Catalog())
-	if err := engine.Start(ctx); err != nil {
+	logger, cfg := s.opt.Logger, &s.opt.Config
+	warnOfUnserved(logger, cfg, s.engine.Catalog())
+	if err := s.engine.Start(ctx); err != nil {
 		return err
 	}
-	beside.start("the wait for the store", func() {
+	tasks.start("the wait for the store", func() {
 		select {
-		case <-engine.Failed():
-			stop(engine.Err())
+		case <-s.engine.Failed():
+			stop(s.engine.Err())
 		case <-ctx.Done():
 		}
 	})
-	beside.start("the first words with Kafka", func() { kafka.check(ctx) })
-	beside.start("a reload", func() { reloads.follow(ctx) })
-	beside.start("the care for canaries", func() { plugins.Tend(ctx) })
+	tasks.start("the first words with Kafka", func() { s.kafka.check(ctx) })
+	tasks.start("a reload", func() { s.reloads.follow(ctx) })
+	tasks.start("the care for canaries", func() { s.plugins.Tend(ctx) })
 	if cfg.Plugins.Watch {
-		beside.start("a look at the plugins", func() {
-			if err := plugins.Watch(ctx); err != nil {
-				opt.Logger.Error("plugins are not watched any more: restart the server to take new ones", "error", err)
+		tasks.start("a look at the plugins", func() {
+			if err := s.plugins.Watch(ctx); err != nil {
+				logger.Error("plugins are not watched any more: restart the server to take new ones", "error", err)
 			}
 		})
 	}
 	// Compiling leaves several times the memory that serving needs; the collector would give it back only much later.
 	debug.FreeOSMemory()
-	opt.Ready(Ready{Address: "http://" + listener.Addr().String(), Shards: store.Shards(), Plugins: plugins.Plugins()})
-	if err := handler.Serve(ctx, listener); err != nil {
+	s.opt.Ready(Ready{Address: "http://" + listener.Addr().String(), Shards: s.store.Shards(), Plugins: s.plugins.Plugins()})
+	if err := s.handler.Serve(ctx, listener); err != nil {
 		return err
 	}
-	return engine.Err()
+	return s.engine.Err()
 }
 
 // backups returns what makes a backup in the folder backups of the data directory.
@@ -236,10 +272,10 @@ func openStore(opt Options, metrics *telemetry.Metrics) (*pebblestore.Store, err
 }
 
 // stopAll ends what Run has begun before late ends: the engine at once, whatever goes on beside it.
-func stopAll(late context.Context, engine *runtime.Engine, beside *beside, plugins *host.Host) error {
+func stopAll(late context.Context, engine *runtime.Engine, tasks *beside, plugins *host.Host) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- engine.Stop(late) }()
-	left := beside.wait(late)
+	left := tasks.wait(late)
 	err := <-stopped
 	if errors.Is(err, engine.Err()) && engine.Err() != nil {
 		err = nil // Run reports it
