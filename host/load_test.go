@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,6 +154,17 @@ func TestAModuleThatBreaksTheInterfaceIsRefused(t *testing.T) {
 				t.Errorf("%d log lines about it; want 1", len(lines))
 			}
 		})
+	}
+}
+
+// TestAnErrorIsNotAsLongAsAModuleMakesIt has a module with many names that are wrong, and long ones.
+func TestAnErrorIsNotAsLongAsAModuleMakesIt(t *testing.T) {
+	r := newRig(t)
+	r.put("bad.wasm", guest{manifest: door, imports: append(abiImports[:3:3], slices.Repeat([]string{"env." + strings.Repeat("n", 1<<16)}, 50)...)}.bytes())
+	r.load()
+	r.refused("bad", "it imports env.nnn")
+	if n := len(r.plugin("bad").Error); n > maxReason+8 {
+		t.Errorf("the error has %d bytes; want at most %d", n, maxReason)
 	}
 }
 

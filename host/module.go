@@ -79,6 +79,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	defer func() {
 		if err != nil {
 			m.free(ctx)
+			err = shortened(err)
 		}
 	}()
 	// The file that meets a fault of any stage must not stop the server.
@@ -93,6 +94,7 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 		return nil, err
 	}
 	m.globals, m.unrestorable = rewritten.Globals, rewritten.Unrestorable
+	h.options.Logger.Debug("a plugin is compiled", "file", m.file, "digest", digestOf(m.digest), "bytes", m.size)
 	if err := m.compile(ctx, rewritten.Binary); err != nil {
 		return nil, err
 	}
@@ -129,6 +131,15 @@ func (h *Host) build(ctx context.Context, src *source) (_ *module, err error) {
 	}
 	h.memory.enter(m.pool)
 	return m, nil
+}
+
+// shortened returns an error as it is, or only the beginning of its text when a module has made it long, by names or by their number.
+func shortened(err error) error {
+	text := err.Error()
+	if len(text) <= maxReason {
+		return err
+	}
+	return errors.New(cutText(text, maxReason) + " …")
 }
 
 // beingBuilt notes that a module is being made of a file, by 1, or no longer, by −1.
