@@ -19,12 +19,8 @@ type applicant struct {
 	leaves  bool             // serving is to serve no longer, without a newer one
 	forced  bool             // runs that it leaves behind do not keep it out: they go on with earlier definitions
 	tried   bool             // newer is a canary that is to serve
-	objects map[string][]int // by workflow: the versions of objects that runs may have beside that of serving
-
-	// Of a module that should serve and could not be loaded, which serving therefore lacks:
-
-	missed  map[string]int  // the workflows that it carried, with the versions of their objects; nil: there is no such module
-	waiting []runtime.Queue // of those workflows, with runs that nothing takes meanwhile
+	objects map[string][]int // by workflow: the versions of the objects of runs that go by what serves
+	waiting []runtime.Queue  // with runs of a module that should serve and could not be loaded, which nothing takes meanwhile
 }
 
 // wants says that something of the applicant is to change.
@@ -215,7 +211,7 @@ func (a *admitter) leftBehind(result *merged, blame map[string]error) {
 func (a *admitter) stranded(result *merged, after map[string]*runtime.Workflow, blame map[string]error) {
 	for i := range a.applicants {
 		x := &a.applicants[i]
-		if !a.chosen[x.file] || x.missed == nil {
+		if !a.chosen[x.file] {
 			continue
 		}
 		lostBy := make(map[string][]runtime.Left)
@@ -246,8 +242,8 @@ func byWorkflow(all []runtime.Left) map[string][]runtime.Left {
 	return groups
 }
 
-// unread blames the chosen applicants whose newer modules cannot read the objects that the runs of a workflow may have, of whichever
-// version before.
+// unread blames the chosen applicants whose newer modules cannot read the objects of runs that go by what serves, of whichever version
+// before.
 func (a *admitter) unread(after map[string]*runtime.Workflow, blame map[string]error) {
 	for i := range a.applicants {
 		x := &a.applicants[i]
@@ -256,36 +252,32 @@ func (a *admitter) unread(after map[string]*runtime.Workflow, blame map[string]e
 		}
 		for w := range x.newer.manifest.Workflows {
 			next := &x.newer.manifest.Workflows[w]
-			unread := slices.DeleteFunc(x.had(next.Name), func(v int) bool { return v == next.ObjectVersion || slices.Contains(next.Reads, v) })
-			if merged := after[next.Name]; merged == nil || merged.Pinned || len(unread) == 0 {
+			unread := unreadBy(next, x.objects[next.Name])
+			if after[next.Name] == nil || len(unread) == 0 {
 				continue
 			}
 			left := make(map[string][]runtime.Left)
 			if a.look(x, runtime.Queue{Workflow: next.Name}, left); len(left) == 0 {
 				continue
 			}
-			versions := strings.Trim(strings.ReplaceAll(fmt.Sprint(unread), " ", ", "), "[]")
 			blame[x.file] = errors.Join(blame[x.file], &leftError{
 				left: left[x.file],
 				why: fmt.Sprintf("its objects are of version %d, and runs may have objects of version %s, which it does not say that it reads",
-					next.ObjectVersion, versions),
-				hint: "say that it reads them (w.Objects), let those runs end, pin the runs (versions: pinned), or force it (--force)",
+					next.ObjectVersion, numbers(unread)),
+				hint: "say that it reads them (w.Objects), let those runs end, or force it (--force)",
 			})
 		}
 	}
 }
 
-// had returns the versions of the objects that runs of a workflow may have by the modules of the applicant, in ascending order.
-func (x *applicant) had(workflow string) []int {
-	had := slices.Clone(x.objects[workflow])
-	if w := x.serving.workflow(workflow); w != nil {
-		had = append(had, w.ObjectVersion)
-	}
-	if v, missed := x.missed[workflow]; missed {
-		had = append(had, v)
-	}
-	slices.Sort(had)
-	return slices.Compact(had)
+// unreadBy returns those versions of objects that a module does not say that it reads.
+func unreadBy(w *abi.Workflow, had []int) []int {
+	return slices.DeleteFunc(slices.Clone(had), func(v int) bool { return v == w.ObjectVersion || slices.Contains(w.Reads, v) })
+}
+
+// numbers writes a list as people do: 1, 2, 3.
+func numbers(list []int) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ", "), "[]")
 }
 
 // removes reports whether an applicant is a plugin that is to serve no longer.

@@ -56,6 +56,12 @@ func (h *Host) ready(ctx context.Context) error {
 		h.plugin(p.Plugin + extension).err = err
 		h.mu.Unlock()
 	}
+	for name, e := range l.Plugins {
+		if k := e.Canary; k != nil && loaded[partOf{name, k.Digest}] == nil {
+			l.endTrial(name, trialEnd{Digest: k.Digest, At: h.now(), Cause: "its module could not be loaded"})
+			h.options.Logger.Warn("a canary was rolled back", "plugin", name, "digest", digestOf(k.Digest), "cause", e.Ended.Cause)
+		}
+	}
 	h.mu.Lock()
 	h.modules = loaded
 	h.mu.Unlock()
@@ -140,10 +146,7 @@ func (h *Host) admit(p *proposal) (refused, err error) {
 			continue // runs have come since: the next admission counts them
 		}
 		if err != nil {
-			h.mu.Lock()
-			h.held = true // it is tried again
-			h.mu.Unlock()
-			return nil, err
+			break
 		}
 		h.conclude(result, admitted, p)
 		if p == nil {
@@ -151,7 +154,13 @@ func (h *Host) admit(p *proposal) (refused, err error) {
 		}
 		return result.refused[p.file], nil
 	}
-	return err, nil
+	h.mu.Lock()
+	h.held = true // it is tried again
+	h.mu.Unlock()
+	if left := (*runtime.LeftError)(nil); errors.As(err, &left) {
+		return err, nil
+	}
+	return nil, err
 }
 
 // runs counts the active runs of a queue. What cannot be counted is there: the module that serves goes on then.
@@ -206,9 +215,7 @@ func (h *Host) nextLedger(result admission, p *proposal) (*ledger, []*module) {
 			e.Active, e.Versions, e.Objects = activation{}, nil, nil
 		default:
 			a.Digest = m.digest
-			v := m.version(a)
-			next.entry(name).leave(v)
-			next.entry(name).activate(v, a)
+			next.entry(name).activate(m.version(a), a)
 			added = append(added, m)
 		}
 		if asked && known.gone {
@@ -258,7 +265,6 @@ func (h *Host) keepOlder(next *ledger, result *admission) {
 		next.drop(w.Name, w.Digest)
 		h.keepMissing(next, w)
 	}
-	next.free()
 	served := h.Catalog()
 	for workflow, def := range h.made.newest {
 		if w := after[workflow]; w == nil || w.Digest != def.Digest {
@@ -269,13 +275,13 @@ func (h *Host) keepOlder(next *ledger, result *admission) {
 
 // keepIfNeeded keeps a definition when runs may need it after next has taken over. In empty there are none.
 func (h *Host) keepIfNeeded(l *ledger, def definition, before, next *runtime.Workflow, empty []runtime.Queue) {
-	needed := before.Pinned || next != nil && next.Pinned
+	needed := before.Pinned
 	for name, status := range before.Statuses {
 		q := runtime.Queue{Workflow: before.Name, Status: name}
 		needed = needed || lost(status, next) && !slices.Contains(empty, q)
 	}
 	if needed {
-		def.Keeps = before.Pinned && l.unread(before.Name, def)
+		def.Keeps = before.Pinned
 		l.keep(before.Name, def)
 	}
 }

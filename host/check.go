@@ -46,7 +46,7 @@ func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	if err := src.verify(path, h.tuned.Load().TrustedKeys); err != nil {
 		return nil, fmt.Errorf("host: check %s: %w", file, err)
 	}
-	m, err := h.prepare(ctx, src, new(totals))
+	m, err := h.prepare(ctx, src, new(totals), false)
 	if err != nil {
 		return nil, fmt.Errorf("host: check %s: %w", file, err)
 	}

@@ -29,8 +29,8 @@ func digestOfParts(parts []partOf) runtime.Digest {
 	return sha256.Sum256(bytes.Join(digests, nil))
 }
 
-// assemble makes the catalog of a ledger out of the modules that loaded has. What could not be loaded is left out, and what a
-// workflow lacks is returned.
+// assemble makes the catalog of a ledger, which it settles, out of the modules that loaded has. What could not be loaded is left out,
+// and what a workflow lacks is returned.
 func (h *Host) assemble(l *ledger, loaded map[partOf]*module) (*runtime.Catalog, definitions, map[string]error) {
 	made := definitions{newest: make(map[string]definition), canary: make(map[string]definition)}
 	serving := make(map[string]partOf) // by plugin
@@ -40,6 +40,7 @@ func (h *Host) assemble(l *ledger, loaded map[partOf]*module) (*runtime.Catalog,
 		}
 	}
 	newest := h.merge(serving, loaded, nil)
+	l.settle(newest.workflows)
 	workflows := make(map[string]*runtime.Workflow)
 	for _, w := range newest.workflows {
 		workflows[w.Name] = w
@@ -75,9 +76,8 @@ func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made 
 		}
 	}
 	for name, base := range workflows {
-		lost := l.unmade(name, made)
+		var lost []definition
 		for _, def := range l.Older[name] {
-			lost = slices.DeleteFunc(lost, func(other definition) bool { return other.Digest == def.Digest })
 			w := h.definition(name, def, loaded)
 			if w == nil {
 				lost = append(lost, def)
@@ -87,8 +87,11 @@ func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made 
 			base.Older = append(base.Older, w)
 			base.Pinned = base.Pinned || base.Closed && w.Pinned
 		}
+		if def := l.unmade(name, made); base.Pinned && len(def.Parts) > 0 {
+			lost = append(lost, def)
+		}
 		for _, def := range lost { // last: only what is pinned to them goes by them
-			if base.Pinned || def.Keeps {
+			if def.Keeps {
 				base.Older = append(base.Older, h.standIn(name, def))
 			}
 		}
@@ -98,26 +101,15 @@ func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made 
 	}
 }
 
-// unmade returns the definitions of a workflow that a ledger calls for and that could not be made, because a module of theirs is
-// missing: the one that serves and those on trial.
-func (l *ledger) unmade(workflow string, made *definitions) []definition {
-	var lost []definition
+// unmade returns the definition of a workflow that a ledger says serves, when it could not be made because a module of it is missing;
+// else one without parts. It keeps its runs.
+func (l *ledger) unmade(workflow string, made *definitions) definition {
 	serves := l.supposed(workflow, partOf{})
-	if len(serves.Parts) > 0 && serves.Digest != made.newest[workflow].Digest {
-		lost = append(lost, serves)
+	if serves.Digest == made.newest[workflow].Digest {
+		return definition{}
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.Plugins)) {
-		k := l.Plugins[name].Canary
-		if k == nil || l.Plugins[name].carries(k.Digest) == nil {
-			continue
-		}
-		def := l.supposed(workflow, partOf{name, k.Digest})
-		if len(def.Parts) > 0 && def.Digest != serves.Digest && def.Digest != made.canary[workflow].Digest {
-			def.Keeps = l.unread(workflow, def)
-			lost = append(lost, def)
-		}
-	}
-	return lost
+	serves.Keeps = true
+	return serves
 }
 
 // supposed returns the definition of a workflow that the modules which serve make together, with tried in the place of the one of

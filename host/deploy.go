@@ -63,7 +63,7 @@ type Deployment struct {
 // Order is who asks for a change, and how firmly.
 type Order struct {
 	By    string // who, as they say; may be empty
-	Force bool   // runs that it leaves behind do not keep it out: they go on with the module that has their status
+	Force bool   // neither runs that it leaves behind, which go on with the module that has their status, nor a module's own test keep it out
 }
 
 // Deploy takes a module through every stage and has it serve, or a share of the new runs begin on it. The bytes are kept. It
@@ -155,7 +155,7 @@ func (h *Host) deployed(ctx context.Context, d *Deployment, digest runtime.Diges
 	h.mu.Lock()
 	of := h.plugin(src.file).totals
 	h.mu.Unlock()
-	return h.prepare(ctx, src, of)
+	return h.prepare(ctx, src, of, d.Force)
 }
 
 // propose has an operator's proposal admitted. A module that is refused is freed, unless it is in the catalog.
@@ -216,6 +216,10 @@ func (h *Host) startCanary(file string, m *module, d *Deployment) (Plugin, error
 	}
 	a := activation{Digest: m.digest, At: h.now(), How: HowCanary, By: d.By}
 	e.add(m.version(a))
+	if cause := h.comeBack(next, m); cause != nil && !again && !d.Force {
+		h.free(m)
+		return Plugin{}, h.refuse(file, cause)
+	}
 	e.Canary = &trialEntry{Digest: m.digest, Share: d.Canary, At: a.At, By: d.By}
 	if err := h.install(next, nil, m); err != nil {
 		h.free(m)
@@ -224,6 +228,28 @@ func (h *Host) startCanary(file string, m *module, d *Deployment) (Plugin, error
 	m.meter.Loaded(LoadCanary)
 	h.options.Logger.Info("a canary is on trial", "file", file, "digest", digestOf(m.digest), "share", d.Canary)
 	return h.view(file), nil
+}
+
+// comeBack says which runs of an earlier trial of a module would come back to it from what serves, with objects that it does not read.
+func (h *Host) comeBack(l *ledger, m *module) error {
+	var faults []error
+	for i := range m.manifest.Workflows {
+		w := &m.manifest.Workflows[i]
+		def := l.supposed(w.Name, partOf{m.name, m.digest})
+		unread := unreadBy(w, l.entry(m.name).Objects[w.Name])
+		if len(unread) == 0 || l.kept(w.Name, def.Digest) {
+			continue
+		}
+		if n := h.pinned(w.Name, def.Digest); n > 0 {
+			faults = append(faults, &leftError{
+				left: []runtime.Left{{Workflow: w.Name, Runs: n}},
+				why: "runs of its last trial have gone over to what serves and would come back, and may have objects of version " + numbers(unread) +
+					", which it does not say that it reads",
+				hint: "say that it reads them (w.Objects), let those runs end, or force it (--force)",
+			})
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // Promote has the canary of a plugin serve all runs, those under way too. It returns the plugin as it then is, ErrUnknownPlugin,

@@ -262,11 +262,17 @@ func TestRunsThatComeBeforeTheSwap(t *testing.T) {
 		t.Errorf("the ledger is %s, %v; want what it was: %s", stored, err, before)
 	}
 	r.answers(`"0001"`)
+	r.put("door.wasm", generation(3)) // a file waits, and is tried again
+	r.load()
+	r.answers(`"0001"`)
+	runs.refusing = nil
+	r.load()
+	r.answers(`"0003"`)
 	runs.refusing = errors.New("the store is full")
 	if _, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: generation(2)}); err == nil || errors.As(err, &refused) {
 		t.Errorf("%v; want the engine's error as it is", err)
 	}
-	r.answers(`"0001"`)
+	r.answers(`"0003"`)
 	runs.refusing = nil
 	r.deploy("door", generation(2))
 	r.answers(`"0002"`)
@@ -612,6 +618,10 @@ func TestAModuleTestsItself(t *testing.T) {
 			r.draining.Wait()
 			if p := r.plugin("door"); p.Instances != 1 {
 				t.Errorf("%d instances; want none of what was refused", p.Instances)
+			}
+			r.deploy("door", c.guest.bytes(), func(d *Deployment) { d.Force = true })
+			if lines := r.logs.find("WARN", "a plugin that fails its own test was forced", "door.wasm", c.want); len(lines) != 1 {
+				t.Errorf("%d lines about a forced deployment; want 1", len(lines))
 			}
 		})
 	}

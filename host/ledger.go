@@ -36,7 +36,7 @@ type entry struct {
 	Canary   *trialEntry      `json:"canary,omitempty"`  // what is on trial
 	Ended    *trialEnd        `json:"ended,omitempty"`   // the last trial that ended without a promotion
 	Seen     runtime.Digest   `json:"seen,omitzero"`     // what lay in the directory when the file was last dealt with
-	Objects  map[string][]int `json:"objects,omitempty"` // by workflow: the versions of objects that runs may have, beside that of what serves
+	Objects  map[string][]int `json:"objects,omitempty"` // by workflow: the versions of the objects of runs that go by what serves; see settle
 	Versions []version        `json:"versions"`          // in the order in which they last began to serve; each digest once
 }
 
@@ -80,7 +80,7 @@ type version struct {
 type definition struct {
 	Digest runtime.Digest `json:"digest"`
 	Parts  []partOf       `json:"parts"`
-	Keeps  bool           `json:"keeps,omitempty"` // an earlier one: the runs pinned to it stay, as what serves does not read their objects
+	Keeps  bool           `json:"keeps,omitempty"` // an earlier one: the runs that are pinned to it stay with it; see settle
 }
 
 // partOf names a module of a plugin.
@@ -154,7 +154,7 @@ func (l *ledger) active(plugin string) runtime.Digest {
 	return runtime.Digest{}
 }
 
-// mayHave notes that runs of a workflow may have objects of some version.
+// mayHave notes that runs of a workflow which go by what serves may have objects of some version.
 func (e *entry) mayHave(workflow string, objects int) {
 	if slices.Contains(e.Objects[workflow], objects) {
 		return
@@ -165,20 +165,35 @@ func (e *entry) mayHave(workflow string, objects int) {
 	e.Objects[workflow] = slices.Sorted(slices.Values(append(slices.Clone(e.Objects[workflow]), objects)))
 }
 
-// leave notes the objects that runs may have of what serves, before v takes its place.
-func (e *entry) leave(v *version) {
-	for workflow, objects := range e.carries(e.Active.Digest) {
-		if next, carries := v.Workflows[workflow]; !carries || next != objects {
-			e.mayHave(workflow, objects)
+// settle notes which runs go by what serves from now on, and the versions of the objects that they may have. Where a workflow pins its
+// runs they are none that begin, and an earlier definition keeps those that are pinned to it. Elsewhere they are all that begin, and those
+// of earlier definitions whose objects are read: for good, as they soon have objects of what serves.
+func (l *ledger) settle(serving []*runtime.Workflow) {
+	for _, w := range serving {
+		if w.Pinned {
+			continue
+		}
+		l.mayHave(w.Name, l.supposed(w.Name, partOf{}))
+		for i := range l.Older[w.Name] {
+			if def := &l.Older[w.Name][i]; def.Keeps && !l.unread(w.Name, *def) {
+				def.Keeps = false
+				l.mayHave(w.Name, *def)
+			}
 		}
 	}
 }
 
-// mixed returns the workflows whose runs may have objects of other versions than that of what serves.
-func (l *ledger) mixed() []string {
+// mixed returns the workflows of which a ledger has more versions of objects than settle would note of them without runs.
+func (l *ledger) mixed(serving *runtime.Catalog) []string {
 	var all []string
 	for _, e := range l.Plugins {
-		all = slices.AppendSeq(all, maps.Keys(e.Objects))
+		for workflow, had := range e.Objects {
+			own, carries := e.carries(e.Active.Digest)[workflow]
+			w := serving.Workflow(workflow)
+			if w == nil || w.Pinned || !carries || !slices.Equal(had, []int{own}) {
+				all = append(all, workflow)
+			}
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -256,23 +271,23 @@ func (l *ledger) unread(workflow string, def definition) bool {
 	})
 }
 
-// free has the runs of earlier definitions that keep them go by what serves, where that reads their objects now.
-func (l *ledger) free() {
+// unreadOf returns the workflows of which there is an earlier definition, made of a module, whose objects may not be read.
+func (l *ledger) unreadOf(p partOf) []string {
+	var all []string
 	for workflow, definitions := range l.Older {
-		for i := range definitions {
-			if def := &definitions[i]; def.Keeps && !l.unread(workflow, *def) {
-				def.Keeps = false
-				l.mayHave(workflow, *def)
-			}
+		if slices.ContainsFunc(definitions, func(def definition) bool { return slices.Contains(def.Parts, p) && l.unread(workflow, def) }) {
+			all = append(all, workflow)
 		}
 	}
+	slices.Sort(all)
+	return all
 }
 
-// mayHave notes that runs of a definition, with objects that its modules wrote, go by what serves.
+// mayHave notes that runs with objects that the modules of a definition wrote go by what serves.
 func (l *ledger) mayHave(workflow string, def definition) {
 	for _, p := range def.Parts {
-		if e := l.Plugins[p.Plugin]; e != nil && e.Active.Digest != p.Digest {
-			if objects, known := e.carries(p.Digest)[workflow]; known && objects != e.carries(e.Active.Digest)[workflow] {
+		if e := l.Plugins[p.Plugin]; e != nil {
+			if objects, known := e.carries(p.Digest)[workflow]; known {
 				e.mayHave(workflow, objects)
 			}
 		}
@@ -361,6 +376,26 @@ func (l *ledger) servesAs(other *ledger) bool {
 // keep puts a definition before the earlier ones of its workflow, once.
 func (l *ledger) keep(workflow string, def definition) {
 	l.Older[workflow] = append([]definition{def}, l.without(workflow, def.Digest)...)
+}
+
+// endTrial takes the canary of a plugin back. Its runs stay with it unless settle has them go by what serves. It comes after the earlier
+// definitions: no other run goes by it.
+func (l *ledger) endTrial(plugin string, end trialEnd) {
+	e := l.Plugins[plugin]
+	for workflow := range e.carries(end.Digest) {
+		if len(l.supposed(workflow, partOf{}).Parts) == 0 {
+			continue // it had no run
+		}
+		def := l.supposed(workflow, partOf{plugin, end.Digest})
+		def.Keeps = true
+		l.Older[workflow] = append(l.without(workflow, def.Digest), def)
+	}
+	e.Canary, e.Ended = nil, &end
+}
+
+// kept reports whether an earlier definition keeps the runs that are pinned to it.
+func (l *ledger) kept(workflow string, d runtime.Digest) bool {
+	return slices.ContainsFunc(l.Older[workflow], func(def definition) bool { return def.Digest == d && def.Keeps })
 }
 
 // drop removes a definition from the earlier ones.

@@ -18,16 +18,8 @@ func (h *Host) missing(x *applicant) {
 	if e == nil || e.Active.Digest == (runtime.Digest{}) || x.serving != nil || x.newer != nil && x.newer.digest == e.Active.Digest {
 		return
 	}
-	x.missed = make(map[string]int)
-	maps.Copy(x.missed, e.carries(e.Active.Digest))
-	if len(x.missed) == 0 && x.newer != nil { // a ledger of before the workflows were in it
-		for i := range x.newer.manifest.Workflows {
-			w := &x.newer.manifest.Workflows[i]
-			x.missed[w.Name] = w.ObjectVersion
-		}
-	}
 	served := h.Catalog()
-	for _, q := range h.activeQueues(slices.Sorted(maps.Keys(x.missed))) {
+	for _, q := range h.activeQueues(slices.Sorted(maps.Keys(e.carries(e.Active.Digest)))) {
 		w := served.Workflow(q.Workflow)
 		if w == nil || !runsIn(w, q.Status) && !slices.ContainsFunc(w.Older, func(o *runtime.Workflow) bool { return runsIn(o, q.Status) }) {
 			x.waiting = append(x.waiting, q)
@@ -47,13 +39,12 @@ func (h *Host) activeQueues(workflows []string) []runtime.Queue {
 	return slices.DeleteFunc(all, func(q runtime.Queue) bool { return !slices.Contains(workflows, q.Workflow) })
 }
 
-// keepMissing keeps the definitions of a workflow that could not be made because a module of theirs is missing, when runs are pinned to
-// them and w serves in their place from now on. REQUIRES: h.mu.
+// keepMissing keeps the definition of a workflow that could not be made because a module of it is missing, when runs are pinned to it
+// and w serves in its place from now on. REQUIRES: h.mu.
 func (h *Host) keepMissing(next *ledger, w *runtime.Workflow) {
-	for _, def := range h.ledger.unmade(w.Name, &h.made) {
-		if def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
-			next.keep(w.Name, def)
-		}
+	def := h.ledger.unmade(w.Name, &h.made)
+	if len(def.Parts) > 0 && def.Digest != w.Digest && h.pinned(w.Name, def.Digest) > 0 {
+		next.keep(w.Name, def)
 	}
 }
 

@@ -135,7 +135,7 @@ func TestRunsThatStayOnACanary(t *testing.T) {
 	}
 }
 
-// TestRunsOfACanaryThatIsMissingWait rather than go by what does not read their objects, during the trial and after it.
+// TestRunsOfACanaryThatIsMissingWait rather than go by what does not read their objects, and go on when it is back.
 func TestRunsOfACanaryThatIsMissingWait(t *testing.T) {
 	runs, same := &fakeRuns{}, kept(t)
 	engine := func(o *Options) { o.Engine = runs }
@@ -144,17 +144,24 @@ func TestRunsOfACanaryThatIsMissingWait(t *testing.T) {
 	canary := r.try(formed(2, 1))
 	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 1)
 	runs.pin(canary, 1)
-	if err := os.Remove(filepath.Join(r.options.ArchiveDir, canary.String()+extension)); err != nil {
+	path := filepath.Join(r.options.ArchiveDir, canary.String()+extension)
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	again := newRig(t, same, engine)
-	again.load()
-	for _, when := range []string{"during the trial", "after it"} {
-		if got := again.goesBy(canary); got != canary {
-			t.Errorf("%s they go by %s", when, got)
+	for _, c := range []struct {
+		when  string
+		loads bool
+	}{{"while it is missing", false}, {"when it is back", true}} {
+		if c.loads {
+			if err := os.WriteFile(path, formed(2, 1), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if when == "during the trial" {
-			again.rollBack()
+		again := newRig(t, same, engine)
+		again.load()
+		w := again.Catalog().For(&runtime.Record{Workflow: "door", Status: "ajar", State: runtime.Running, Pinned: canary})
+		if w.Digest != canary || runsIn(w, "ajar") != c.loads {
+			t.Errorf("%s they go by %+v", c.when, w)
 		}
 	}
 }
@@ -261,7 +268,8 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 		"there are no runs":    {"", `,"object_version":1`, 0, false, false, ""},
 		"forced":               {"", `,"object_version":1`, 3, true, false, ""},
 		"pinned":               {"", `,"object_version":1`, 3, false, true, ""},
-		"pinned by itself":     {"", `,"object_version":1,"versions":"pinned"`, 3, false, false, ""},
+		"pinned from now on":   {"", `,"object_version":1,"versions":"pinned"`, 3, false, false, "runs may have objects of version 0"},
+		"pinned by itself":     {`,"versions":"pinned"`, `,"object_version":1,"versions":"pinned"`, 3, false, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs := &fakeRuns{}
@@ -285,5 +293,155 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 			}
 			wantPieces(t, err.Error(), c.want, "w.Objects")
 		})
+	}
+}
+
+// pinnable is a rig of which a workflow can be pinned, and not, by a reload.
+func pinnable(t *testing.T, runs *fakeRuns) (r *rig, pin func(bool)) {
+	t.Helper()
+	pinned := false
+	r = newRig(t, func(o *Options) {
+		o.Engine = runs
+		o.Adjust = func(w *runtime.Workflow) { w.Pinned = pinned }
+	})
+	return r, func(now bool) {
+		t.Helper()
+		pinned = now
+		if err := r.Tune(r.options); err != nil {
+			t.Fatal(err)
+		}
+		r.load()
+	}
+}
+
+// TestRunsFromBeforeAWorkflowWasPinned go by what serves, which has to read their objects until they have ended.
+func TestRunsFromBeforeAWorkflowWasPinned(t *testing.T) {
+	all := runtime.Queue{Workflow: "door"}
+	runs := &fakeRuns{}
+	r, pin := pinnable(t, runs)
+	r.deploy("door", formed(1))
+	runs.set(all, 5)
+	pin(true)
+	_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: formed(2)})
+	var refused *RefusedError
+	if !errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0].Runs != 5 {
+		t.Fatalf("%v; want it refused for the runs that are not pinned", err)
+	}
+	runs.set(all, 0)
+	r.letGo()
+	runs.set(all, 5) // they are pinned
+	r.deploy("door", formed(2))
+	r.deploy("door", formed(3))
+}
+
+// TestRunsThatWereUnpinned go by what serves once it reads their objects, for good: not before, and not back when they are pinned again.
+func TestRunsThatWereUnpinned(t *testing.T) {
+	runs := &fakeRuns{}
+	r, pin := pinnable(t, runs)
+	pin(true)
+	var begun []runtime.Digest
+	for _, module := range [][]byte{formed(1), formed(2, 1), formed(3, 2)} {
+		r.deploy("door", module)
+		begun = append(begun, r.Catalog().Workflow("door").Digest)
+		runs.pin(begun[len(begun)-1], 1)
+	}
+	goBy := func(when string, want ...runtime.Digest) {
+		t.Helper()
+		for n, d := range begun[:2] {
+			if got := r.goesBy(d); got != want[n] {
+				t.Errorf("%s, those pinned to the version %d go by %s", when, n+1, got)
+			}
+		}
+	}
+	goBy("while they are pinned", begun[0], begun[1])
+	pin(false)
+	goBy("unpinned", begun[0], begun[2]) // the third reads the objects of the second only
+	pin(true)
+	goBy("pinned again", begun[0], begun[2])
+	// Those that have gone over may have objects of all that they went by.
+	runs.set(runtime.Queue{Workflow: "door"}, 2)
+	if _, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: formed(4, 3)}); err == nil || !strings.Contains(err.Error(), "objects of version 2,") {
+		t.Errorf("%v; want it refused for the objects of those that are not pinned any more", err)
+	}
+	r.deploy("door", formed(5, 3, 2, 1))
+	goBy("when another serves", begun[0], r.Catalog().Workflow("door").Digest)
+	pin(false)
+	goBy("unpinned when all are read", r.Catalog().Workflow("door").Digest, r.Catalog().Workflow("door").Digest)
+}
+
+// TestAMissingCanaryIsOver at the start that cannot load it: its runs go by what serves, and what follows has to read their objects.
+func TestAMissingCanaryIsOver(t *testing.T) {
+	runs, same := &fakeRuns{}, kept(t)
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	baseline := r.deploy("door", formed(1, 2)).Digest
+	canary := r.try(formed(2))
+	runs.pin(canary, 3)
+	runs.set(runtime.Queue{Workflow: "door"}, 5)
+	if err := os.Remove(filepath.Join(r.options.ArchiveDir, canary.String()+extension)); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, same, engine)
+	again.load()
+	if p := again.plugin("door"); p.Canary != nil || p.Ended == nil || !strings.Contains(p.Ended.Cause, "could not be loaded") {
+		t.Errorf("%+v; want the trial over", p)
+	}
+	if got := again.goesBy(canary); got.String() != baseline {
+		t.Errorf("its runs go by %s; want what serves", got)
+	}
+	if _, err := again.Deploy(context.Background(), &Deployment{Plugin: "door", Module: formed(3, 1)}); err == nil || !strings.Contains(err.Error(), "objects of version 2,") {
+		t.Errorf("%v; want it refused for the canary's objects", err)
+	}
+}
+
+// TestNoRunComesBackToACanary whose objects it does not read, when it went over to what serves after an earlier trial.
+func TestNoRunComesBackToACanary(t *testing.T) {
+	runs := &fakeRuns{}
+	r := newRig(t, func(o *Options) { o.Engine = runs })
+	r.deploy("door", formed(1, 2, 3))
+	for _, c := range []struct {
+		module []byte
+		reads  bool
+	}{{formed(2), false}, {formed(3, 1, 2), true}} {
+		canary := r.try(c.module)
+		runs.set(runtime.Queue{Workflow: "door"}, 5)
+		runs.pin(canary, 3)
+		r.rollBack()
+		_, err := r.Deploy(context.Background(), &Deployment{Plugin: "door", Module: c.module, Canary: 0.5})
+		var refused *RefusedError
+		if c.reads != (err == nil) || err != nil && (!errors.As(err, &refused) || len(refused.Left) != 1 || refused.Left[0].Runs != 3) {
+			t.Errorf("%v; want it tried again: %v", err, c.reads)
+		}
+		if c.reads {
+			continue
+		}
+		runs.pin(canary, 0)
+		r.try(c.module)
+		r.rollBack()
+	}
+}
+
+// TestACanaryThatStaysTakesNoOtherRuns that are in a status of an earlier version, and that it has too.
+func TestACanaryThatStaysTakesNoOtherRuns(t *testing.T) {
+	runs := &fakeRuns{}
+	r := newRig(t, func(o *Options) { o.Engine = runs })
+	earlier, err := runtime.ParseDigest(r.deploy("door", formed(1)).Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 3)
+	r.deploy("door", generation(1), func(d *Deployment) { d.Force = true }) // it has no ajar
+	canary := r.try(formed(2, 1))
+	runs.pin(canary, 1)
+	for _, when := range []string{"during the trial", "after it"} {
+		if got := r.goesBy(runtime.Digest{}); got != earlier {
+			t.Errorf("%s, a run in ajar goes by %s; want %s, not the canary %s", when, got, earlier, canary)
+		}
+		if r.Catalog().Workflow("door").Canary != nil {
+			r.rollBack()
+		}
+	}
+	if got := r.goesBy(canary); got != canary {
+		t.Errorf("the canary's run goes by %s", got)
 	}
 }

@@ -124,7 +124,7 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 		case again && old.tried == tried: // as bad as before
 			err = old.err
 		default:
-			m, err = h.prepare(ctx, src, old.totals)
+			m, err = h.prepare(ctx, src, old.totals, false)
 		}
 	}
 
@@ -145,13 +145,19 @@ func (h *Host) loadOne(ctx context.Context, name string, seen stamp) {
 	}
 }
 
-// prepare takes a source through every stage before the admission: what build does, and the module's own test of itself.
-func (h *Host) prepare(ctx context.Context, src *source, of *totals) (*module, error) {
+// prepare takes a source through every stage before the admission: what build does, and the module's own test of itself, which does not
+// keep it out when it is forced.
+func (h *Host) prepare(ctx context.Context, src *source, of *totals, forced bool) (*module, error) {
 	m, err := h.build(ctx, src)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.testSelf(ctx); err != nil {
+	err = m.testSelf(ctx)
+	if forced && errors.Is(err, errOwnTest) {
+		h.options.Logger.Warn("a plugin that fails its own test was forced", "file", src.file, "digest", digestOf(src.digest), "error", err)
+		err = nil
+	}
+	if err != nil {
 		m.retire()
 		m.freeWhenDrained()
 		return nil, err
@@ -159,6 +165,8 @@ func (h *Host) prepare(ctx context.Context, src *source, of *totals) (*module, e
 	m.totals, m.raw, m.signature = of, src.raw, src.signature
 	return m, nil
 }
+
+var errOwnTest = errors.New("its own test fails")
 
 // testSelf has the module test itself, within the limits of an invocation. A module without such a test passes.
 func (m *module) testSelf(ctx context.Context) error {
@@ -175,7 +183,7 @@ func (m *module) testSelf(ctx context.Context) error {
 		return err
 	}
 	if out.Kind != runtime.OutcomeDone {
-		return fmt.Errorf("its own test fails: %s", out.Reason)
+		return fmt.Errorf("%w: %s", errOwnTest, out.Reason)
 	}
 	return nil
 }

@@ -54,32 +54,12 @@ func (h *Host) judge() {
 func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	h.mu.Lock()
 	next := h.ledger.clone()
-	e := next.entry(plugin)
-	k := e.Canary
-	e.Canary = nil
-	served := h.Catalog()
-	var keeping []string
-	for workflow, def := range h.made.canary {
-		w := served.Workflow(workflow)
-		if k == nil || w.Canary == nil || !slices.Contains(def.Parts, partOf{plugin, k.Digest}) {
-			continue
-		}
-		if def.Keeps = next.unread(workflow, def); def.Keeps {
-			next.keep(workflow, def)
-			keeping = append(keeping, workflow)
-			continue
-		}
-		next.mayHave(workflow, def)
-		h.keepIfNeeded(next, def, w.Canary.Workflow, w, nil)
-	}
-	for _, name := range served.Names() {
-		h.keepMissing(next, served.Workflow(name))
-	}
 	h.mu.Unlock()
+	k := next.entry(plugin).Canary
 	if k == nil {
 		return h.view(plugin + extension), nil
 	}
-	e.Ended = &trialEnd{Digest: k.Digest, At: h.now(), Cause: cause}
+	next.endTrial(plugin, trialEnd{Digest: k.Digest, At: h.now(), Cause: cause})
 	if err := h.install(next, nil); err != nil {
 		return Plugin{}, err
 	}
@@ -87,7 +67,7 @@ func (h *Host) endCanary(plugin, cause string) (Plugin, error) {
 	h.held = true // what waited for the end of the trial is tried again
 	h.mu.Unlock()
 	h.options.Logger.Warn("a canary was rolled back", "plugin", plugin, "digest", digestOf(k.Digest), "cause", cause)
-	if slices.Sort(keeping); len(keeping) > 0 {
+	if keeping := next.unreadOf(partOf{plugin, k.Digest}); len(keeping) > 0 {
 		h.options.Logger.Warn("runs of the canary stay on it, since what serves does not read their objects: they go on with the next version "+
 			"that does", "plugin", plugin, "digest", digestOf(k.Digest), "workflows", keeping)
 	}
@@ -125,7 +105,7 @@ func (h *Host) letGo() {
 		}
 	}
 	h.idle = idle
-	for _, workflow := range next.mixed() {
+	for _, workflow := range next.mixed(h.Catalog()) {
 		if h.runs(runtime.Queue{Workflow: workflow}) == 0 {
 			next.empty(workflow)
 			dropped = true
@@ -145,7 +125,7 @@ func (h *Host) letGo() {
 func (h *Host) need(workflow string, def definition) []runtime.Left {
 	var left []runtime.Left
 	newest := h.Catalog().Workflow(workflow)
-	if def.Keeps || newest == nil || newest.Pinned {
+	if def.Keeps || newest == nil {
 		if n := h.pinned(workflow, def.Digest); n > 0 {
 			left = append(left, runtime.Left{Workflow: workflow, Runs: n})
 		}

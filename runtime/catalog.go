@@ -34,7 +34,7 @@ func (c *Catalog) Status(workflow, status string) *Status {
 
 // For returns the definition that a run goes by, and nil when there is none of its workflow:
 //
-//   - the one that it is pinned to, while the workflow pins its runs, or that one keeps them, or is the canary;
+//   - the one that it is pinned to, while that one keeps its runs or is the canary;
 //   - else the newest that has the run's status: of an active run one that does not end it;
 //   - else the newest.
 func (c *Catalog) For(r *Record) *Workflow {
@@ -59,7 +59,7 @@ func (w *Workflow) pinned(d Digest) *Workflow {
 		return w.Canary.Workflow
 	}
 	for _, older := range w.Older {
-		if older.Digest == d && (w.Pinned || older.Keeps) {
+		if older.Digest == d && older.Keeps {
 			return older
 		}
 	}

@@ -52,6 +52,9 @@ func TestForWhichDefinition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := definition(newest)
 			w.Pinned, w.Older = c.pinned, []*runtime.Workflow{definition(old), definition(older)}
+			for _, earlier := range w.Older {
+				earlier.Keeps = c.pinned
+			}
 			if c.canary {
 				w.Canary = &runtime.Canary{Workflow: definition(canary), Share: 0.5}
 			}

@@ -185,7 +185,7 @@ func TestPinnedRunsFinishWhereTheyBegan(t *testing.T) {
 					return runtimetest.To("s1")(ctx, in, out)
 				}),
 			}}}
-			w.Start, w.Pinned, w.Older = "hold", true, older
+			w.Start, w.Pinned, w.Keeps, w.Older = "hold", true, true, older
 			return w
 		}
 		one := pinned(1)

@@ -14,8 +14,8 @@ type Workflow struct {
 	Connects       []*Handler         // of kind HandlerConnector: what connectors may have their messages mapped by
 	Retention      time.Duration      // how long a run is kept after it has ended; 0: for ever
 	EventRetention time.Duration      // how long its events are kept after they were published; 0: as the engine's, negative: for ever
-	Pinned         bool               // a run finishes on the definition that it begins with
-	Keeps          bool               // of an earlier definition: the runs pinned to it stay with it, also while the newest pins none
+	Pinned         bool               // a run that begins is pinned to the definition that it begins with
+	Keeps          bool               // of an earlier definition: the runs that are pinned to it stay with it
 
 	// The other definitions of the workflow, of one that a Catalog is made of; theirs are not looked at.
 

@@ -389,6 +389,7 @@ func TestAwaitKnowsEveryDefinition(t *testing.T) {
 	past := settle(t, s, begin(t, s, "quick", "1"))
 
 	second := define(2, "done")
+	first.Keeps = true
 	second.Older = []*runtime.Workflow{first}
 	second.Canary = &runtime.Canary{Workflow: define(3, "wrapped", "done"), Share: 0.5}
 	e.SetCatalog(runtime.NewCatalog(second, runtimetest.Chain("quick", 1)))
