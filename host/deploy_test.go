@@ -98,7 +98,11 @@ func TestARollbackSurvivesARestart(t *testing.T) {
 	for range 2 {
 		r.load()
 		r.answers(`"0001"`)
-		wantPieces(t, r.plugin("door").Note, "an operator had another serve since")
+		p := r.plugin("door")
+		wantPieces(t, p.Note, "an operator had another serve since")
+		if p.Digest != p.Versions[0].Digest || p.FileDigest != p.Versions[1].Digest {
+			t.Errorf("%+v; want the first version serving, and the second in the file", p)
+		}
 		if err := r.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -317,6 +319,37 @@ func TestCheck(t *testing.T) {
 	_, err = r.Check(context.Background(), filepath.Join(r.dir, "bad.wasm"))
 	if err == nil || !strings.Contains(err.Error(), "check bad.wasm: it is empty") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestALoadingPluginSaysSo: while a module is being made, what is wrong is of the file before; then it is of the file as it lies.
+func TestALoadingPluginSaysSo(t *testing.T) {
+	r := newRig(t)
+	r.put("door.wasm", []byte("no module"))
+	r.load()
+	if p := r.plugin("door"); p.Loading || p.Error == "" {
+		t.Fatalf("%+v; want it refused", p)
+	}
+	begun, goOn, rewritten := make(chan struct{}), make(chan struct{}), r.rewrite
+	r.rewrite = func(raw []byte, l rewrite.Limits) (*rewrite.Module, error) {
+		close(begun)
+		<-goOn
+		return rewritten(raw, l)
+	}
+	whole := doorGuest().bytes()
+	r.put("door.wasm", whole)
+	loaded := make(chan error)
+	go func() { loaded <- r.Load(context.Background()) }()
+	<-begun
+	if p := r.plugin("door"); !p.Loading || p.Error == "" {
+		t.Errorf("%+v while the next module is made; want what is wrong with the one before", p)
+	}
+	close(goOn)
+	if err := <-loaded; err != nil {
+		t.Fatal(err)
+	}
+	if p := r.plugin("door"); p.Loading || p.Error != "" || p.FileDigest != fmt.Sprintf("%x", sha256.Sum256(whole)) || p.Digest != p.FileDigest {
+		t.Errorf("%+v; want the file's module serving", p)
 	}
 }
 

@@ -33,6 +33,8 @@ type Plugin struct {
 	Error        string    // what is wrong, and what to do; "" when nothing is
 	Note         string    // what is worth knowing and not wrong; may be ""
 	Digest       string    // of the module that serves, else of the one that was refused; 64 hexadecimal digits, or ""
+	FileDigest   string    // of what was last read of the file, whether it serves or not; "" when it could not be read or is not trusted
+	Loading      bool      // a module is being made of the file, or of what is deployed under its name
 	Size         int64     // of that module's file, in bytes
 	Version      string    // of that module, as its author says; may be ""
 	SDK          string    // what that module was made with; may be ""
@@ -138,7 +140,10 @@ func (h *Host) view(file string) Plugin {
 // describe makes the view of one plugin. REQUIRES: h.mu.
 func (h *Host) describe(p *plugin) Plugin {
 	name := nameOf(p.file)
-	view := Plugin{Name: name, File: p.file, State: StateRefused}
+	view := Plugin{Name: name, File: p.file, State: StateRefused, Loading: h.building[p.file] > 0}
+	if p.tried != (runtime.Digest{}) {
+		view.FileDigest = p.tried.String()
+	}
 	serving := h.serving(p.file)
 	m := serving
 	if m == nil {

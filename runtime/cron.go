@@ -44,10 +44,23 @@ func parseCron(expr, zone string) (*cron, error) {
 	fields, err := gronx.Segments(expr)
 	if err != nil || !gronx.IsValid(expr) {
 		return nil, &InvalidError{Field: "cron", Cause: fmt.Sprintf(
-			"%q is not a cron expression; write five fields (minute hour day month weekday), six with seconds first, @every 90s, or @daily", expr)}
+			"%q is not a cron expression%s; write five fields (minute hour day month weekday), six with seconds first, @every 90s, or @daily",
+			expr, wrongField(fields))}
 	}
 	c.rhythm = strings.HasPrefix(fields[2], "*")
 	return c, nil
+}
+
+// wrongField says which of the fields of an expression is none: ": its minute is \"61\"". It returns "" when it cannot be told.
+func wrongField(fields []string) string {
+	names := [...]string{"second", "minute", "hour", "day", "month", "weekday", "year"}
+	for i, field := range fields {
+		alone := []string{"*", "*", "*", "*", "*", "*", "*"}
+		if i < len(names) && !gronx.IsValid(strings.Join(append(append(alone[:i:i], field), alone[i+1:]...), " ")) {
+			return fmt.Sprintf(": its %s is %q", names[i], field)
+		}
+	}
+	return ""
 }
 
 // next returns the first slot after a time, in UTC; since is when the schedule was made. It returns the zero time when there

@@ -81,6 +81,26 @@ func TestCronRefusals(t *testing.T) {
 	}
 }
 
+// What is wrong is named where one field alone is, and nothing is named where it cannot be told.
+func TestCronNamesTheWrongField(t *testing.T) {
+	for expr, want := range map[string]string{
+		"61 * * * *":       `: its minute is "61"`,
+		"0 25 * * *":       `: its hour is "25"`,
+		"0 6 32 * *":       `: its day is "32"`,
+		"0 6 * FOO *":      `: its month is "FOO"`,
+		"0 6 * * FUNDAY":   `: its weekday is "FUNDAY"`,
+		"60 0 6 * * *":     `: its second is "60"`,
+		"10-5 */0 * * MON": `: its minute is "10-5"`,
+		"* *":              "",
+		"never":            "",
+	} {
+		err := (&ScheduleSpec{Name: "s", Cron: expr}).Check()
+		if err == nil || !strings.Contains(err.Error(), "is not a cron expression"+want+"; write five fields") {
+			t.Errorf("%q: %v; want %q", expr, err, want)
+		}
+	}
+}
+
 // Slots ascend strictly, whatever the zone and the moment.
 func FuzzCron(f *testing.F) {
 	f.Add("30 2 * * *", "Europe/Berlin", int64(1774746000))

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/client"
+	"github.com/wfrt/wfrt/internal/httpapi"
 )
 
 func (a *app) newPlugins() *cobra.Command {
@@ -76,11 +77,9 @@ func (a *app) newPluginsAwait() *cobra.Command {
 	return cmd
 }
 
-// awaitPlugin asks, a few times a second, until the server serves the module with the digest, or refuses the file.
+// awaitPlugin asks, a few times a second, until the server serves the module with the digest, or says why not.
 func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest string) error {
-	const settled = 5 * time.Second // an error that stands as long is not of the file before, nor of one half copied
-	var fault string
-	var since time.Time
+	wait := pluginWait{file: file, digest: digest}
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -90,16 +89,12 @@ func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest st
 		}
 		for i := range list.Plugins {
 			p := &list.Plugins[i]
-			switch {
-			case p.File != file:
-			case p.Digest == digest && p.State == "serving":
+			switch served, err := wait.look(p, time.Now()); {
+			case err != nil:
+				return err
+			case served:
 				a.print("%s serves %s\n", p.File, strings.Join(p.Workflows, ", "))
 				return nil
-			case p.Error == "":
-			case p.Error != fault:
-				fault, since = p.Error, time.Now()
-			case time.Since(since) > settled:
-				return &failure{exitFailure, errors.New(p.Error), p.Hint}
 			}
 		}
 		select {
@@ -107,11 +102,38 @@ func (a *app) awaitPlugin(ctx context.Context, c *client.Client, file, digest st
 		case <-ctx.Done():
 			return &failure{
 				exitTimeout, fmt.Errorf("the server does not serve %s (digest %s) yet", file, shortDigest(digest)),
-				"is it in the server's plugins directory? `wfrt plugins list` shows what serves; a file that was removed or rolled back " +
-					"counts again when its content changes, or `wfrt plugins deploy` has it serve at once",
+				"is it in the server's plugins directory? `wfrt plugins list` shows what serves; a file that was removed counts again " +
+					"when its content changes, or `wfrt plugins deploy` has it serve at once",
 			}
 		}
 	}
+}
+
+// pluginWait waits for the module with a digest to serve from a file.
+type pluginWait struct {
+	file, digest string
+	fault        string // what is wrong with the file
+	since        time.Time
+}
+
+// look takes one look at a plugin: whether it serves the module, or why it does not and will not.
+func (w *pluginWait) look(p *httpapi.Plugin, now time.Time) (served bool, err error) {
+	const settled = 5 * time.Second // an error that stands as long is not of a file that is half copied
+	switch {
+	case p.File != w.file:
+		return false, nil
+	case p.Digest == w.digest && p.State == "serving":
+		return true, nil
+	case p.Error == "" && p.Note != "" && p.FileDigest == w.digest: // an operator had another serve since
+		return false, &failure{exitFailure, errors.New(p.Note), "`wfrt plugins rollback " + p.Name + " --to " + shortDigest(w.digest) + "` has it serve again"}
+	case p.Error == "", p.Loading, p.FileDigest != "" && p.FileDigest != w.digest && p.Digest != w.digest:
+		w.fault = "" // nothing is wrong with it, as far as the server has looked at it
+	case p.Error != w.fault:
+		w.fault, w.since = p.Error, now
+	case now.Sub(w.since) > settled:
+		return false, &failure{exitFailure, errors.New(p.Error), p.Hint}
+	}
+	return false, nil
 }
 
 // mebibytes shows the size of a file.

@@ -57,6 +57,9 @@ refused, and what served before goes on. FILE.minisig, if it is there, is sent a
 			if err != nil {
 				return &failure{exitNotFound, err, "name the module that was built, as in orders.wasm"}
 			}
+			if len(module) == 0 {
+				return usage("`wfrt build` makes modules that serve", "%s is empty", args[0])
+			}
 			signature, err := os.ReadFile(args[0] + ".minisig")
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -96,6 +99,9 @@ changes.`,
   wfrt plugins rollback orders --to 3f9a0c21`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if to == "" && cmd.Flags().Changed("to") { // as a variable that holds nothing
+				return usage("give the beginning of a digest, which `wfrt plugins inspect` lists; or leave it out for the version before", "--to is empty")
+			}
 			c, err := a.client()
 			if err != nil {
 				return err

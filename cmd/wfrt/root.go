@@ -32,7 +32,10 @@ func newRoot(std streams) *cobra.Command {
   wfrt trigger greet ada     begin a run`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if timeout := c.Flag("timeout"); timeout != nil && strings.HasPrefix(timeout.Value.String(), "-") {
+				return usage("give a duration such as 30s or 2m", "--timeout is %s", timeout.Value)
+			}
 			if a.output != "table" && a.output != "json" {
 				return usage("use --output table or --output json", "there is no output %q", a.output)
 			}

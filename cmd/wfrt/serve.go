@@ -163,6 +163,6 @@ func (a *app) banner(cfg *config.Config, ready *serve.Ready) error {
 	if ready.Address != defaultServer {
 		where = " --server " + ready.Address
 	}
-	a.print("\nBegin a run:\n  wfrt trigger %s my-id --object '{}' --await%s\n", workflows[0], where)
+	a.print("\nBegin a run:\n  wfrt trigger %s my-id --object '{\"name\":\"Ada\"}' --await%s\n", workflows[0], where)
 	return nil
 }

@@ -62,6 +62,8 @@ type Plugin struct {
 	Name         string        `json:"name" doc:"The plugin's name: that of its file without .wasm."`
 	File         string        `json:"file" doc:"The file's name in the plugins directory, whether there is one or not."`
 	Digest       string        `json:"digest,omitempty" doc:"SHA-256 of the module that serves, 64 hexadecimal digits."`
+	FileDigest   string        `json:"file_digest,omitempty" doc:"SHA-256 of what was last read of its file in the plugins directory, whether it serves or not; absent when it could not be read or is not trusted."`
+	Loading      bool          `json:"loading,omitempty" doc:"A module is being made of its file, or of what is deployed under its name: error is not yet of that."`
 	Version      string        `json:"version,omitempty" doc:"The version that the plugin declares."`
 	SDK          string        `json:"sdk,omitempty" doc:"The SDK that built it."`
 	Workflows    []string      `json:"workflows" nullable:"false" doc:"The workflows it has steps of."`

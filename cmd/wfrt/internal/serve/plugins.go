@@ -78,7 +78,7 @@ func pluginError(err error) error {
 
 func viewPlugin(p *host.Plugin) httpapi.Plugin {
 	view := httpapi.Plugin{
-		Name: p.Name, File: p.File, Digest: p.Digest, Version: p.Version, SDK: p.SDK, Workflows: p.Workflows,
+		Name: p.Name, File: p.File, Digest: p.Digest, FileDigest: p.FileDigest, Loading: p.Loading, Version: p.Version, SDK: p.SDK, Workflows: p.Workflows,
 		State: string(p.State), Error: p.Error, Note: p.Note, Size: p.Size, LoadedAt: p.LoadedAt, How: string(p.How), By: p.By,
 		Instances: p.Instances, Invocations: p.Invocations, Traps: p.Traps,
 		Isolation: string(p.Isolation), Unrestorable: p.Unrestorable,
