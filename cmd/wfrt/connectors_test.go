@@ -131,7 +131,7 @@ func TestTheOutboxIsShown(t *testing.T) {
 	id := list.Parked[0].ID
 	s.must([]string{"outbox", "parked"}, id, "larger than the topic takes")
 	s.exits(exitConflict, []string{"outbox", "redrive", id}, id, "larger than the topic takes")
-	s.exits(exitNotFound, []string{"outbox", "redrive", id + "9"}, "wfrt outbox parked")
+	s.exits(exitNotFound, []string{"outbox", "redrive", id + "9"}, "error: event "+id+"9: there is no parked event \""+id+"9\"", "wfrt outbox parked")
 	s.exits(exitUsage, []string{"outbox", "redrive"}, "wfrt outbox parked")
 	refuses = false
 	s.must([]string{"outbox", "redrive", "--all"}, "2 of 2 events are published")

@@ -13,7 +13,12 @@ func commandHint(p *httpapi.Problem) string {
 	switch strings.TrimPrefix(p.Type, "urn:wfrt:problem:") {
 	case "in-progress":
 		return "`wfrt runs await " + p.RunID + "` waits until that run has ended; or trigger under another foreign ID"
-	case "wrong-status", "run-ended", "wrong-state":
+	case "wrong-state":
+		if !strings.HasPrefix(p.Hint, "GET ") {
+			return p.Hint
+		}
+		fallthrough
+	case "wrong-status", "run-ended":
 		if p.RunID != "" {
 			return "`wfrt runs get " + p.RunID + "` shows where the run is"
 		}

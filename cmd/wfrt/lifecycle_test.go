@@ -154,6 +154,10 @@ func TestRunsAreControlledByID(t *testing.T) {
 	if strings.Count(got.err, "cannot become Running") != 2 {
 		t.Errorf("both failures are not named: %s", got.err)
 	}
+	if got.out != "" {
+		t.Errorf("a table of no runs is printed: %s", got.out)
+	}
+	s.exits(exitConflict, []string{"runs", "erase", a.RunID}, "cannot become RequestedDataDeleted", "hint:  the data of a run can be erased when it has ended")
 	s.must([]string{"runs", "pause", b.RunID})
 	s.exits(exitConflict, []string{"runs", "resume", a.RunID, b.RunID}, "1 run of 2 could not be resumed", "Running")
 	s.must([]string{"runs", "cancel", a.RunID, b.RunID, "--reason", "withdrawn"}, a.RunID, b.RunID, "Cancelled", "withdrawn")

@@ -38,7 +38,7 @@ func (a *app) newOutboxShow() *cobra.Command {
 				return a.printJSON(o)
 			}
 			t := newTable(a.out, "WAITING", "OLDEST", "PARKED", "FAULT")
-			t.row(strconv.Itoa(o.Depth), time.Duration(o.AgeSeconds*float64(time.Second)).Round(time.Second).String(), strconv.Itoa(o.Parked), o.Fault)
+			t.row(strconv.Itoa(o.Depth), time.Duration(o.AgeSeconds*float64(time.Second)).Round(time.Second).String(), strconv.Itoa(o.Parked), plain(o.Fault))
 			return t.flush()
 		},
 	}

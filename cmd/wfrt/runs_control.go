@@ -110,8 +110,13 @@ func (a *app) controlRuns(ctx context.Context, server *client.Client, c control,
 	if len(ids) == 1 {
 		return a.printRun(&page.Runs[0])
 	}
-	if err := a.printRuns(&page); err != nil || first == nil {
-		return err
+	if len(page.Runs) > 0 || a.json() {
+		if err := a.printRuns(&page); err != nil {
+			return err
+		}
+	}
+	if first == nil {
+		return nil
 	}
 	f := explain(first)
 	return &failure{f.code, fmt.Errorf("%s of %d could not be %s", plural(len(ids)-len(page.Runs), "run"), len(ids), c.past), ""}

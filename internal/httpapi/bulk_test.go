@@ -81,7 +81,7 @@ func TestBulkRefusals(t *testing.T) {
 	s := newServer(t, Options{Engine: newEngine(t)})
 	run := begin(t, s, "held", "1")
 	for _, c := range []struct{ body, kind, says string }{
-		{"", "invalid-request", "body is required"},
+		{"", "invalid-request", "the body is empty"},
 		{`{"action":"pause"}`, "invalid-request", "selects every run"},
 		{`{"action":"pause","filter":{}}`, "invalid-request", "selects every run"},
 		{`{"action":"pause","filter":{"workflow":[]}}`, "invalid-request", "selects every run"},

@@ -67,6 +67,12 @@ func TestAStateThatDoesNotAllowItIsNamed(t *testing.T) {
 		{held, "POST", "resume", "", "Initiated cannot become Running"},
 		{held, "POST", "erase", "", "Initiated cannot become RequestedDataDeleted"},
 	} {
+		if hint := "await its end, or cancel it"; c.action == "erase" {
+			p := refused(t, ask(t, s, c.method, "/v1/runs/"+c.run.RunID+"/"+c.action, c.body), http.StatusConflict, "wrong-state")
+			if !strings.Contains(p.Hint, hint) {
+				t.Errorf("the hint lacks %q: %s", hint, p.Hint)
+			}
+		}
 		p := refused(t, ask(t, s, c.method, "/v1/runs/"+c.run.RunID+"/"+c.action, c.body), http.StatusConflict, "wrong-state")
 		if !strings.Contains(p.Detail, c.says) || p.RunID != c.run.RunID || p.RunState != c.run.State || p.RunStatus != c.run.Status {
 			t.Errorf("%s of a run that is %s: %+v", c.action, c.run.State, p)
@@ -123,7 +129,7 @@ func TestControlRefusals(t *testing.T) {
 		{"PUT", unknownID + "/object", `{"object":1}`, 404, "unknown-run", "there is no such run"},
 		{"POST", "nope/move", `{"status":"done"}`, 400, "invalid-request", "is no run ID"},
 		{"PUT", "nope/object", `{"object":1}`, 400, "invalid-request", "is no run ID"},
-		{"POST", run.RunID + "/move", "", 400, "invalid-request", "body is required"},
+		{"POST", run.RunID + "/move", "", 400, "invalid-request", "the body is empty"},
 		{"POST", run.RunID + "/move", `{}`, 400, "invalid-request", "status is empty"},
 		{"POST", run.RunID + "/move", `{"status":"dnoe"}`, 400, "unknown-status", `did you mean "done"?`},
 		{"PUT", run.RunID + "/object", `{}`, 400, "invalid-request", "object is missing"},

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -126,7 +127,7 @@ func (s *Server) redriveParkedEvent(ctx context.Context, in *redriveEventInput) 
 	case err == nil:
 		return &redriveEventOutput{Body: viewParkedEvent(&p)}, nil
 	case errors.Is(err, runtime.ErrNotFound):
-		return nil, problem(http.StatusNotFound, "unknown-event", "There is no such parked event", err.Error(), "GET /v1/outbox/parked lists them")
+		return nil, problem(http.StatusNotFound, "unknown-event", "There is no such parked event", fmt.Sprintf("there is no parked event %.80q", in.ID), "GET /v1/outbox/parked lists them")
 	case errors.Is(err, runtime.ErrNoStreamer):
 		return nil, problem(http.StatusConflict, "no-kafka", "Events are not published", err.Error(), "set kafka.brokers and start the server again")
 	case errors.As(err, &refused):

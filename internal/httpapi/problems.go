@@ -146,8 +146,7 @@ func problemOf(err error) *Problem {
 		p.Field, p.RunID = "Idempotency-Key", removed.RunID.String()
 		return p
 	case errors.As(err, &transition):
-		p := problem(http.StatusConflict, "wrong-state", "The run's state does not allow it", transition.Error(),
-			"GET the run to see where it is")
+		p := problem(http.StatusConflict, "wrong-state", "The run's state does not allow it", transition.Error(), transitionHint(transition))
 		p.RunState = transition.From.String()
 		return p
 	case errors.As(err, &wrong):
@@ -199,6 +198,13 @@ func problemOfHuma(e *huma.ErrorModel) *Problem {
 		parts = append(parts, d.Error())
 	}
 	detail := strings.Join(parts, ": ")
+	var refused int64 // huma's own words for a body name the size that it refuses, and no remedy
+	switch _, err := fmt.Sscanf(detail, "request body is too large limit=%d bytes", &refused); {
+	case err == nil:
+		detail = fmt.Sprintf("the body has more than %d bytes", refused-1)
+	case detail == "request body is required":
+		return invalid("the body", "is empty", "GET /openapi.json describes what to send")
+	}
 	switch e.Status {
 	case http.StatusRequestEntityTooLarge:
 		return problem(e.Status, "too-large", "The body is too large", detail,
@@ -225,6 +231,14 @@ func (p *Problem) write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // a client that is gone needs no answer
+}
+
+// transitionHint says what to do about a run that cannot become what was asked.
+func transitionHint(t *runtime.TransitionError) string {
+	if t.To == runtime.RequestedDataDeleted && t.From.Active() {
+		return "the data of a run can be erased when it has ended: await its end, or cancel it"
+	}
+	return "GET the run to see where it is"
 }
 
 // invalidHint says what a field wants that the engine refused.

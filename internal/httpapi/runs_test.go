@@ -79,7 +79,7 @@ func TestTriggerRefusals(t *testing.T) {
 		status                    int
 		kind, says                string // detail and hint contain it
 	}{
-		{"no body", "quick", "", "", 400, "invalid-request", "body is required"},
+		{"no body", "quick", "", "", 400, "invalid-request", "the body is empty"},
 		{"not JSON", "quick", `{"foreign_id": oops}`, "", 400, "invalid-request", "is not JSON: invalid character 'o'"},
 		{"object not JSON", "quick", `{"foreign_id":"1","object":{"a":}}`, "", 400, "invalid-request", "at byte 33"},
 		{"cut off", "quick", `{"foreign_id":"1"`, "", 400, "invalid-request", "ends too early"},
@@ -96,6 +96,7 @@ func TestTriggerRefusals(t *testing.T) {
 		{"unknown workflow", "quik", `{"foreign_id":"1"}`, "", 404, "unknown-workflow", "known workflows: held, quick, refused, shop"},
 		{"nearly a workflow", "quik", `{"foreign_id":"1"}`, "", 404, "unknown-workflow", `did you mean "quick"?`},
 		{"too large", "quick", `{"foreign_id":"1","object":"` + object + object + `"}`, "", 413, "too-large", "server.max_body"},
+		{"how large", "quick", `{"foreign_id":"1","object":"` + object + object + `"}`, "", 413, "too-large", "the body has more than 400 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var headers []string

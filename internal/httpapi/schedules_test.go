@@ -78,10 +78,10 @@ func TestScheduleRefusals(t *testing.T) {
 		status     int
 		kind, says string
 	}{
-		{"no body", "", 400, "invalid-request", "body is required"},
+		{"no body", "", 400, "invalid-request", "the body is empty"},
 		{"unknown member", `{"crom":""}`, 400, "invalid-request", `did you mean "cron"?`},
 		{"no cron", `{"workflow":"quick","name":"x"}`, 400, "invalid-request", "is not a cron expression"},
-		{"bad cron", `{"workflow":"quick","name":"x","cron":"61 * * * *"}`, 400, "invalid-request", "is not a cron expression"},
+		{"bad cron", `{"workflow":"quick","name":"x","cron":"61 * * * *"}`, 400, "invalid-request", `is not a cron expression: its minute is "61"`},
 		{"never", `{"workflow":"quick","name":"x","cron":"0 0 30 2 *"}`, 400, "invalid-request", "never comes"},
 		{"bad zone", `{"workflow":"quick","name":"x","cron":"@daily","zone":"Mars/Base"}`, 400, "invalid-request", "Europe/Berlin"},
 		{"no name", `{"workflow":"quick","cron":"@daily"}`, 400, "invalid-request", "name has 0 bytes"},

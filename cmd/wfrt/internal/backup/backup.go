@@ -23,7 +23,7 @@ const (
 )
 
 // ErrNotEmpty says that there is something where a backup or a data directory is to be made.
-var ErrNotEmpty = errors.New("it is there already, and not empty")
+var ErrNotEmpty = errors.New("it is there already, and no empty folder")
 
 // ErrNoBackup says that a folder holds no backup.
 var ErrNoBackup = errors.New("it is no backup of wfrt: there is no store in it")

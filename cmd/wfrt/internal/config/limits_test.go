@@ -59,7 +59,7 @@ workflows:
 		"plugins.limits.call_depth is 1", "plugins.limits.fuel is 10", `plugins.overrides.orders.isolation "clean" is not known`,
 		"there is no key plugins.overrides.orders.limits.feul", "plugins.overrides.orders.limits.host_bytes is 1",
 		"plugins.overrides.orders.limits.memory_bytes is 8GiB", "there is no key plugins.overrides.orders.limits.total_memory_bytes",
-		"there is no key workflows.orders.steps.invoiced.fule", `workflows.orders.steps.invoiced.fuel "many" is not a whole number`,
+		"there is no key workflows.orders.steps.invoiced.fule", `workflows.orders.steps.invoiced.fuel "many" is not a whole number from 0 on`,
 		"workflows.orders.steps.shipped.fuel is 3", "workflows.orders.steps.shipped.timeout is -1s",
 	} {
 		if !strings.Contains(err.Error(), want) {

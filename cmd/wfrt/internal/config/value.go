@@ -57,6 +57,7 @@ var (
 	errText     = errors.New("is not text; put it in quotes")
 	errBool     = errors.New("is neither true nor false")
 	errWhole    = errors.New("is not a whole number")
+	errNatural  = errors.New("is not a whole number from 0 on")
 	errNumber   = errors.New("is not a number")
 	errList     = errors.New("is not a list; write it as [a, b]")
 	errDuration = errors.New(`is not a duration; write it with its unit, as in "1.5s", "5m" or "1h30m"`)
@@ -92,7 +93,7 @@ func (s setting) set(raw any) error {
 	case *uint64:
 		n, err := strconv.ParseUint(fmt.Sprint(raw), 10, 64)
 		if err != nil {
-			return errWhole
+			return errNatural
 		}
 		*field = n
 	case *float64:
