@@ -87,6 +87,24 @@ func (c *cron) next(after, since time.Time) time.Time {
 	}
 }
 
+// last returns the last of a slot and those that follow it up to now. It begins to look shortly before now: a month has thousands of slots
+// of some schedules, and each takes a moment to be found.
+func (c *cron) last(slot, now, since time.Time) time.Time {
+	for back := time.Second; slot.Before(now.Add(-back)); back *= 2 {
+		if next := c.next(now.Add(-back), since); !next.IsZero() && !next.After(now) {
+			slot = next
+			break
+		}
+	}
+	for {
+		next := c.next(slot, since)
+		if next.IsZero() || next.After(now) {
+			return slot
+		}
+		slot = next
+	}
+}
+
 // nextOfRhythm steps through the stretches of time between two changes of the clock.
 func (c *cron) nextOfRhythm(after time.Time) time.Time {
 	local, inclusive := after.In(c.zone), false

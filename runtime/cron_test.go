@@ -61,6 +61,47 @@ func TestCronEvery(t *testing.T) {
 	}
 }
 
+// The last slot up to now is that which is reached one by one from the first, in any zone and at any distance.
+func TestCronLast(t *testing.T) {
+	since := time.Date(2026, 3, 27, 0, 0, 7, 0, time.UTC)
+	for _, c := range []struct{ expr, zone string }{
+		{"@every 90s", ""},
+		{"* * * * *", ""},
+		{"30 2 * * *", "Europe/Berlin"},
+		{"30 * * * *", "Europe/Berlin"},
+		{"*/7 2-4 * * *", "Europe/Berlin"},
+		{"0 0 29 2 *", ""},
+		{"0 12 * * MON", "America/Sao_Paulo"},
+	} {
+		cron, err := parseCron(c.expr, c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := cron.next(since, since)
+		want := first
+		for now := first; now.Before(since.AddDate(0, 0, 3)); now = now.Add(3637 * time.Second) {
+			for next := cron.next(want, since); !next.IsZero() && !next.After(now); next = cron.next(want, since) {
+				want = next
+			}
+			if got := cron.last(first, now, since); !got.Equal(want) {
+				t.Fatalf("%s in zone %q: the last slot up to %v is %v, want %v", c.expr, c.zone, now, got, want)
+			}
+		}
+	}
+}
+
+// After years without a look the last slot of a schedule that has one every second is found all the same: there are too many to go through.
+func TestCronLastAfterYears(t *testing.T) {
+	cron, err := parseCron("* * * * * *", "Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := time.Date(2006, 1, 1, 0, 0, 0, 0, time.UTC)
+	if now := first.AddDate(20, 0, 0); !cron.last(first, now, first).Equal(now) {
+		t.Errorf("%v", cron.last(first, now, first))
+	}
+}
+
 func TestCronRefusals(t *testing.T) {
 	for _, c := range [][3]string{
 		{"", "", "cron"},

@@ -68,14 +68,7 @@ func (s *Schedule) due(now time.Time) time.Time {
 	if err != nil || s.CatchUp == CatchUpAll {
 		return s.Next
 	}
-	slot := s.Next
-	for {
-		next := c.next(slot, s.Since)
-		if next.IsZero() || next.After(now) {
-			break
-		}
-		slot = next
-	}
+	slot := c.last(s.Next, now, s.Since)
 	if s.CatchUp == CatchUpNone && now.Sub(slot) > late {
 		return time.Time{}
 	}
