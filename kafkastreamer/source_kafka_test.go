@@ -19,6 +19,9 @@ import (
 func TestApacheKafkaSource(t *testing.T) {
 	broker := kafkatest.Run(t, "")
 	runtimetest.TestSource(t, func(t *testing.T) runtimetest.Stream { return newStream(t, []string{broker.Addr}) })
+	t.Run("messages are removed before they are read", func(t *testing.T) {
+		testSourceOfARemovedLog(t, newStream(t, []string{broker.Addr}))
+	})
 }
 
 // A partition that is added under a running member is found, and read from its start though the group began at the end. It takes the
@@ -91,10 +94,6 @@ func TestApacheKafkaSourceWaitsForAPausedBroker(t *testing.T) {
 	if got := values(t, source, many); len(got) != many { // nothing was committed, and it is not paused any more
 		t.Errorf("got %q", got)
 	}
-}
-
-func TestApacheKafkaSourceOfARemovedLog(t *testing.T) {
-	testSourceOfARemovedLog(t, newStream(t, []string{kafkatest.Run(t, "").Addr}))
 }
 
 // A connector whose broker stops answering, for longer than the group waits for a member, goes on when it does again: every message takes
