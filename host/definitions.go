@@ -87,8 +87,12 @@ func (h *Host) addOlder(l *ledger, workflows map[string]*runtime.Workflow, made 
 			base.Older = append(base.Older, w)
 			base.Pinned = base.Pinned || base.Closed && w.Pinned
 		}
-		if def := l.unmade(name, made); base.Pinned && len(def.Parts) > 0 {
+		switch def := l.unmade(name, made); {
+		case len(def.Parts) == 0:
+		case base.Pinned:
 			lost = append(lost, def)
+		case len(base.Older) > 0: // first: its runs are not theirs, and which are is not known
+			base.Older = slices.Insert(base.Older, 0, h.standIn(name, def))
 		}
 		for _, def := range lost { // last: only what is pinned to them goes by them
 			if def.Keeps {

@@ -20,8 +20,7 @@ func (h *Host) missing(x *applicant) {
 	}
 	served := h.Catalog()
 	for _, q := range h.activeQueues(slices.Sorted(maps.Keys(e.carries(e.Active.Digest)))) {
-		w := served.Workflow(q.Workflow)
-		if w == nil || !runsIn(w, q.Status) && !slices.ContainsFunc(w.Older, func(o *runtime.Workflow) bool { return runsIn(o, q.Status) }) {
+		if w := served.Workflow(q.Workflow); w == nil || !takes(w, q.Status) {
 			x.waiting = append(x.waiting, q)
 		}
 	}
@@ -48,10 +47,10 @@ func (h *Host) keepMissing(next *ledger, w *runtime.Workflow) {
 	}
 }
 
-// standIn is a definition of which a module is missing. Runs that are pinned to it wait: their attempts fail, and say why.
+// standIn is a definition of which a module is missing. The runs that go by it wait: their attempts fail, and say why.
 func (h *Host) standIn(workflow string, def definition) *runtime.Workflow {
 	w := &runtime.Workflow{Name: workflow, Digest: def.Digest, Statuses: make(map[string]*runtime.Status), Pinned: true, Keeps: def.Keeps}
-	reason := "the run is pinned to the version " + digestOf(def.Digest) + ", which cannot be loaded: bring its module back " +
+	reason := "the run goes by the version " + digestOf(def.Digest) + ", which cannot be loaded: bring its module back " +
 		"(wfrt plugins inspect), or move the run (wfrt runs move)"
 	for _, q := range h.activeQueues([]string{workflow}) {
 		w.Statuses[q.Status] = &runtime.Status{Name: q.Status, Step: &runtime.Handler{

@@ -89,6 +89,47 @@ func TestRunsAreNotLeftBehindByWhatFollowsAMissingModule(t *testing.T) {
 	})
 }
 
+// TestRunsOfAMissingModuleGoToNoEarlierOne that is kept for a status which that lacked: it may not read their objects. Those in that
+// status wait with them, as nobody knows whose they are, and what follows has to take all.
+func TestRunsOfAMissingModuleGoToNoEarlierOne(t *testing.T) {
+	runs, same := &fakeRuns{}, kept(t)
+	engine := func(o *Options) { o.Engine = runs }
+	r := newRig(t, same, engine)
+	r.deploy("door", formed(1))
+	runs.set(runtime.Queue{Workflow: "door", Status: "ajar"}, 1)
+	d := r.deploy("door", generation(0), func(d *Deployment) { d.Force = true }).Digest
+	runs.set(runtime.Queue{Workflow: "door", Status: "closed"}, 1)
+	path := filepath.Join(r.options.ArchiveDir, d+extension)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, same, engine)
+	again.load()
+	again.letGo()
+	again.letGo()
+	for _, status := range []string{"closed", "ajar"} {
+		w := again.Catalog().For(&runtime.Record{Workflow: "door", Status: status, State: runtime.Running})
+		if w.Digest.String() != d || runsIn(w, status) {
+			t.Errorf("a run in %s goes by %s; want it to wait for %s", status, w.Digest, d)
+		}
+	}
+	for name, module := range map[string][]byte{"closed": generation(1), "ajar": doorNamed("window").bytes()} {
+		if _, err := again.Deploy(context.Background(), &Deployment{Plugin: "door", Module: module}); err == nil || !strings.Contains(err.Error(), "cannot be loaded") {
+			t.Errorf("%v; want what takes only %s refused", err, name)
+		}
+	}
+	if err := os.WriteFile(path, generation(0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	back := newRig(t, same, engine)
+	back.load()
+	for status, want := range map[string]bool{"closed": true, "ajar": true} {
+		if w := back.Catalog().For(&runtime.Record{Workflow: "door", Status: status, State: runtime.Running}); runsIn(w, status) != want {
+			t.Errorf("when it is back, a run in %s goes by %+v", status, w)
+		}
+	}
+}
+
 // TestRunsPinnedToAMissingModuleWait though another version serves.
 func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 	pinned := func(r *rig, d runtime.Digest) *runtime.Workflow {
@@ -126,7 +167,7 @@ func TestRunsPinnedToAMissingModuleWait(t *testing.T) {
 			if err := w.Statuses["closed"].Step.Invoker.Invoke(context.Background(), nil, &out); err != nil || out.Kind != runtime.OutcomeError {
 				t.Errorf("%v, %+v; want a failed attempt", err, out)
 			}
-			wantPieces(t, out.Reason, "pinned to the version "+digestOf(missing), "cannot be loaded", "bring its module back")
+			wantPieces(t, out.Reason, "goes by the version "+digestOf(missing), "cannot be loaded", "bring its module back")
 			again.letGo()
 			again.letGo()
 			if pinned(again, missing).Digest != missing {

@@ -162,7 +162,7 @@ func (h *Host) onlyIn(workflow string, def definition) []runtime.Queue {
 	newer := append([]*runtime.Workflow{w}, w.Older[:at]...)
 	var only []runtime.Queue
 	for name, status := range w.Older[at].Statuses {
-		if !status.Terminal && !slices.ContainsFunc(newer, func(n *runtime.Workflow) bool { return takes(n, name) }) {
+		if !status.Terminal && !slices.ContainsFunc(newer, func(n *runtime.Workflow) bool { return runsIn(n, name) }) {
 			only = append(only, runtime.Queue{Workflow: workflow, Status: name})
 		}
 	}

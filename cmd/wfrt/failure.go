@@ -71,13 +71,20 @@ func say(w io.Writer, wrong, hint string) {
 	}
 }
 
-// plain returns an error's text without the names of the packages that it begins with, and of those further on that are no words:
+// plain returns an error's text without the names of the packages that its lines begin with, and of those further on that are no words:
 // they say nothing to people.
 func plain(text string) string {
-	text = strings.TrimSpace(text)
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for i := range lines {
+		lines[i] = plainLine(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+func plainLine(text string) string {
 	for _, name := range []string{"host", "httpapi", "kafkastreamer", "pebble", "pebblestore", "runtime", "serve", "telemetry"} {
 		if rest, cut := strings.CutPrefix(text, name+": "); cut {
-			return plain(rest)
+			return plainLine(rest)
 		}
 	}
 	return strings.NewReplacer(": httpapi: ", ": ", ": kafkastreamer: ", ": ", ": pebble: ", ": ", ": pebblestore: ", ": ").Replace(text)

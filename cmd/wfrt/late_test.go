@@ -57,7 +57,7 @@ func TestAServerThatCompilesEndsInTime(t *testing.T) {
 	said := strings.Join(s.log, "\n")
 	for _, want := range []string{
 		"error: server.shutdown_timeout is over, and this has not ended: a look at the plugins",
-		"close: the server still compiles slow.wasm",
+		"\nclose: the server still compiles slow.wasm",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it said\n%s\nwant %q", said, want)
