@@ -225,8 +225,14 @@ func (l *lateness) Lag(_ time.Duration, late bool) {
 	}
 }
 
-// A task that waits for a worker beyond its step's lag alert is counted; the step's own lag is not waiting.
+// A task that waits for a worker beyond its step's lag alert is counted, also when it waits in the store; the step's own lag is not waiting.
 func TestLagAlert(t *testing.T) {
+	for _, window := range []int{1, 100} {
+		t.Run(fmt.Sprint("window ", window), func(t *testing.T) { testLagAlert(t, window) })
+	}
+}
+
+func testLagAlert(t *testing.T, window int) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(_ context.Context, _ *runtime.Invocation, out *runtime.Outcome) error {
 			elapse(time.Minute)
@@ -235,7 +241,7 @@ func TestLagAlert(t *testing.T) {
 		}
 		meter := &lateness{}
 		opt := onMemory()
-		opt.Workers, opt.Meter = 1, meter
+		opt.Workers, opt.Window, opt.Meter = 1, window, meter
 		e := start(t, opt, runtimetest.Workflow("orders",
 			runtimetest.Step{Status: "alerts", To: []string{"end"}, Func: slow, Lag: time.Hour, LagAlert: 90 * time.Second},
 			runtimetest.Step{Status: "never", To: []string{"end"}, Func: slow},

@@ -40,7 +40,8 @@ type queue struct {
 	lateAfter time.Duration // a wait for a worker that is longer is counted as late; 0: none is
 	open      bool          // it is in dispatcher.open
 
-	more      bool // the store may hold ready runs that are not in memory
+	more      bool      // the store may hold ready runs that are not in memory
+	behind    time.Time // since when
 	refilling bool
 	missed    bool     // a run was left to the store since the present pass began
 	at        position // where the present pass over the store is
@@ -74,12 +75,21 @@ func (d *dispatcher) push(r *run) bool {
 	defer d.mu.Unlock()
 	q := d.queue(Queue{r.rec.Workflow, r.rec.Status})
 	if !q.served || q.more || q.runs.len() >= d.engine.opt.Window || d.stopping {
-		q.more, q.missed = true, true
+		d.miss(q)
 		d.refill(q)
 		return false
 	}
 	d.add(q, r)
 	return true
+}
+
+// miss notes that a ready run of the queue is in the store alone.
+// REQUIRES: d.mu
+func (d *dispatcher) miss(q *queue) {
+	if !q.more {
+		q.behind = d.engine.now()
+	}
+	q.more, q.missed = true, true
 }
 
 // add puts a run at the end of a queue.
@@ -228,7 +238,7 @@ func (d *dispatcher) found(names []Queue) {
 	defer d.mu.Unlock()
 	for _, name := range names {
 		q := d.queue(name)
-		q.more, q.missed = true, true
+		d.miss(q)
 		d.refill(q)
 	}
 }
@@ -314,7 +324,7 @@ func (d *dispatcher) done(q *queue, m *moduleLoad) {
 func (d *dispatcher) leave(q *queue, rec *Record, status *Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q.more, q.missed = true, true
+	d.miss(q)
 	d.apply(q, d.engine.Catalog())
 	if d.engine.Catalog().For(rec).status(q.Status) == status {
 		q.served = false
@@ -409,6 +419,10 @@ func (s *shard) fetch(d *dispatcher, q *queue, id RunID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.add(q, r)
+	r.queued = q.behind // it has waited since the queue is behind, or since it was changed: when it became ready is not known
+	if r.rec.UpdatedAt.After(r.queued) {
+		r.queued = r.rec.UpdatedAt
+	}
 	return nil
 }
 
