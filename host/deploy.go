@@ -68,7 +68,7 @@ type Order struct {
 
 // Deploy takes a module through every stage and has it serve, or a share of the new runs begin on it. The bytes are kept. It
 // returns the plugin as it then is, a *runtime.InvalidError for an order that cannot be understood, and a *RefusedError when
-// the module is none that can serve now. A module that serves already is no error; one that is on trial is promoted, unless a
+// the module is none that can serve now; and the error of ctx, when it ends before it is known whether it can. A module that serves already is no error; one that is on trial is promoted, unless a
 // share says that it stays so.
 func (h *Host) Deploy(ctx context.Context, d *Deployment) (Plugin, error) {
 	if err := checkDeployment(d); err != nil {
@@ -98,6 +98,12 @@ func (h *Host) Deploy(ctx context.Context, d *Deployment) (Plugin, error) {
 		return Plugin{}, &runtime.InvalidError{Field: "canary", Cause: "is the version that serves; there is nothing to try"}
 	}
 	m, err := h.deployed(ctx, d, digest)
+	if err != nil && ctx.Err() != nil { // not the module's fault
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.forget(file)
+		return Plugin{}, fmt.Errorf("host: deploy %s: %w", d.Plugin, ctx.Err())
+	}
 	if err != nil {
 		return Plugin{}, h.refuse(file, err)
 	}
@@ -183,16 +189,21 @@ func (h *Host) free(m *module) {
 	}
 }
 
-// refuse tells of a proposal that was refused. A plugin of which nothing else is known is forgotten.
+// refuse tells of a proposal that was refused.
 func (h *Host) refuse(file string, cause error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.options.Logger.Error("a plugin was refused", "file", file, "error", cause, "old_serves", h.serving(file) != nil)
 	h.options.Meter.Plugin(nameOf(file)).Loaded(LoadRefused)
+	h.forget(file)
+	return refusedFor(nameOf(file), cause)
+}
+
+// forget drops a plugin of which nothing is known. REQUIRES: h.mu.
+func (h *Host) forget(file string) {
 	if p := h.plugins[file]; p != nil && p.gone && p.newer == nil && h.ledger.Plugins[nameOf(file)] == nil {
 		delete(h.plugins, file)
 	}
-	return refusedFor(nameOf(file), cause)
 }
 
 // startCanary has a share of the new runs begin on a module.

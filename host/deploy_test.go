@@ -1,9 +1,11 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wfrt/wfrt/host/internal/rewrite"
 	"github.com/wfrt/wfrt/internal/asm"
 	"github.com/wfrt/wfrt/runtime"
 	"github.com/wfrt/wfrt/sdk/abi"
@@ -125,6 +128,29 @@ func TestARollbackSurvivesARestart(t *testing.T) {
 	if p := r.plugin("door"); len(p.Versions) != 3 || !strings.Contains(p.Note, "the file was removed") {
 		t.Errorf("%+v; want three versions, and the file gone", p)
 	}
+}
+
+// TestADeploymentThatIsCutOffIsNoRefusal: the log does not blame the module, and it serves when it is deployed again.
+func TestADeploymentThatIsCutOffIsNoRefusal(t *testing.T) {
+	var log bytes.Buffer
+	r := newRig(t, kept(t), func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	r.load()
+	ctx, cancel := context.WithCancel(context.Background())
+	rewritten := r.rewrite
+	r.rewrite = func(raw []byte, l rewrite.Limits) (*rewrite.Module, error) {
+		cancel()
+		return rewritten(raw, l)
+	}
+	var refused *RefusedError
+	if _, err := r.Deploy(ctx, &Deployment{Plugin: "door", Module: generation(1)}); !errors.Is(err, context.Canceled) || errors.As(err, &refused) {
+		t.Errorf("%v; want that it was cut off, and no refusal", err)
+	}
+	if _, known := r.Plugin("door"); known || strings.Contains(log.String(), "refused") {
+		t.Errorf("the plugin is known: %t; the log has %s", known, log.String())
+	}
+	r.rewrite = rewritten
+	r.deploy("door", generation(1))
+	r.answers(`"0001"`)
 }
 
 // TestARemovedPluginStaysAway until its file changes.
