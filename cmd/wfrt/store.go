@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -159,6 +160,9 @@ func (a *app) storeBackupOnline(ctx context.Context) error {
 	made, err := c.Backup(ctx)
 	if err != nil {
 		return err
+	}
+	if !filepath.IsAbs(made.Path) && !a.json() {
+		a.note("on the server's machine, in the folder in which the server was started:")
 	}
 	return a.storeBackedUp(made.Path)
 }

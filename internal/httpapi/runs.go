@@ -241,9 +241,13 @@ func (s *Server) checkStatus(ctx context.Context, workflows []string, status str
 	return unknownStatus("status", "statuses", status, known)
 }
 
-// checkAwaited does for a status that a run is awaited in what checkStatus does, and knows those that the run was in.
+// checkAwaited does for a status that a run is awaited in what checkStatus does for its workflow, and knows those that the run was in.
 func (s *Server) checkAwaited(ctx context.Context, id runtime.RunID, status string) error {
-	fault := s.checkStatus(ctx, nil, status)
+	rec, err := s.opt.Engine.Run(ctx, id)
+	if err != nil {
+		return problemOf(err)
+	}
+	fault := s.checkStatus(ctx, []string{rec.Workflow}, status)
 	if fault == nil {
 		return nil
 	}

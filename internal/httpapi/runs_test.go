@@ -297,6 +297,7 @@ func TestQueryRefusals(t *testing.T) {
 		{"/v1/runs/" + run.RunID + "/history?cursor=" + ascending, 400, "invalid-request", "is not a cursor of a history"},
 		{"/v1/runs/" + run.RunID + "/await?state=Ended", 400, "unknown-state", "known run states"},
 		{"/v1/runs/" + run.RunID + "/await?status=shiped", 400, "unknown-status", "known statuses"},
+		{"/v1/runs/" + run.RunID + "/await?status=paid", 400, "unknown-status", "known statuses: done, s1, s2, s3"},
 		{"/v1/runs/" + run.RunID + "/await?timeout=5", 400, "invalid-request", "such as 30s"},
 		{"/v1/runs/" + run.RunID + "/await?timeout=-1s", 400, "invalid-request", "such as 30s"},
 		{"/v1/runs/" + run.RunID + "/await?timeout=11m", 400, "invalid-request", "at most 10m0s is allowed"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,7 +16,7 @@ import (
 func (s *Server) registerSchedules(api huma.API) {
 	const one = "/v1/schedules/{workflow}/{name}"
 	huma.Register(api, operation(http.MethodGet, "/v1/schedules", "list-schedules", "List schedules",
-		"All of them, by workflow and name: those that plugins declare and those that clients made.", 503), s.listSchedules)
+		"All of them, by workflow and name: those that plugins declare and those that clients made.", 400, 503), s.listSchedules)
 	huma.Register(api, operation(http.MethodGet, one, "get-schedule", "Get a schedule", "", 404, 503), s.getSchedule)
 	create := operation(http.MethodPost, "/v1/schedules", "create-schedule", "Make a schedule",
 		"Its first slot is the first after now.", 400, 404, 409, 413, 503)
@@ -107,6 +108,12 @@ func (s *Server) listSchedules(ctx context.Context, in *schedulesInput) (*schedu
 	wanted := map[string]bool{}
 	for _, name := range in.Workflows {
 		wanted[name] = true
+		if slices.ContainsFunc(all, func(s runtime.Schedule) bool { return s.Workflow == name }) {
+			continue
+		}
+		if err := s.checkWorkflow(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	out := &schedulesOutput{Body: ScheduleList{Schedules: []Schedule{}}}
 	for i := range all {

@@ -64,15 +64,18 @@ func TestSchedulesShowTheirDefaults(t *testing.T) {
 	if len(list.Schedules) != 2 || list.Schedules[0].Name != "x" || list.Schedules[1].Name != "y" {
 		t.Errorf("the list is %+v", list)
 	}
-	list = decode[ScheduleList](t, ask(t, s, "GET", "/v1/schedules?workflow=nope", ""), http.StatusOK)
+	list = decode[ScheduleList](t, ask(t, s, "GET", "/v1/schedules?workflow=refused", ""), http.StatusOK)
 	if len(list.Schedules) != 0 {
-		t.Errorf("the list of no workflow is %+v", list)
+		t.Errorf("the list of a workflow without schedules is %+v", list)
 	}
 }
 
 func TestScheduleRefusals(t *testing.T) {
 	s := newServer(t, Options{Engine: newEngine(t)})
 	decode[Schedule](t, ask(t, s, "POST", "/v1/schedules", `{"workflow":"quick","name":"taken","cron":"@daily"}`), http.StatusCreated)
+	if p := refused(t, ask(t, s, "GET", "/v1/schedules?workflow=quik", ""), http.StatusBadRequest, "invalid-request"); !strings.Contains(p.Hint, `did you mean "quick"?`) {
+		t.Errorf("of a workflow that is not there: %+v", p)
+	}
 	for _, c := range []struct {
 		name, body string
 		status     int
