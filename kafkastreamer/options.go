@@ -122,11 +122,11 @@ func (t *TLS) config() (*tls.Config, error) {
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("the authorities of Kafka's brokers: %w", err)
+			return nil, fmt.Errorf("kafka.tls.ca_file: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the authorities of Kafka's brokers: %s holds no certificate in PEM", t.CAFile)
+			return nil, fmt.Errorf("kafka.tls.ca_file: %s holds no certificate in PEM", t.CAFile)
 		}
 	}
 	if t.CertFile == "" && t.KeyFile == "" {
@@ -135,7 +135,7 @@ func (t *TLS) config() (*tls.Config, error) {
 	load := func() (*tls.Certificate, error) {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("our certificate for Kafka: %w", err)
+			return nil, fmt.Errorf("kafka.tls.cert_file and key_file: %w", err)
 		}
 		return &cert, nil
 	}
@@ -181,9 +181,9 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 		if own.TokenFile == "" {
 			return nil, errors.New("SASL OAUTHBEARER needs a file with the token")
 		}
-		_, err := readSecret(own.TokenFile)
+		_, err := own.token()
 		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
-			token, err := readSecret(own.TokenFile)
+			token, err := own.token()
 			return oauth.Auth{Token: token}, err
 		}), err
 	default:
@@ -203,17 +203,21 @@ func (s *SASL) secret() (string, error) {
 	if s.PasswordFile == "" {
 		return s.Password, nil
 	}
-	return readSecret(s.PasswordFile)
+	return readSecret("kafka.sasl.password_file", s.PasswordFile)
 }
 
-func readSecret(file string) (string, error) {
+// token is that of OAUTHBEARER.
+func (s *SASL) token() (string, error) { return readSecret("kafka.sasl.token_file", s.TokenFile) }
+
+// readSecret reads the file that a key of the configuration names.
+func readSecret(key, file string) (string, error) {
 	content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
-		return "", fmt.Errorf("a secret of Kafka: %w", err)
+		return "", fmt.Errorf("%s: %w", key, err)
 	}
 	content = bytes.TrimSpace(content)
 	if len(content) == 0 {
-		return "", fmt.Errorf("a secret of Kafka: %s is empty", file)
+		return "", fmt.Errorf("%s: %s is empty", key, file)
 	}
 	return string(content), nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
+	"github.com/wfrt/wfrt/cmd/wfrt/internal/serve"
 	"github.com/wfrt/wfrt/host/signature"
 )
 
@@ -90,8 +91,12 @@ func looksLikeModule(path string) (bool, error) {
 
 // checkConfig reports the faults of a configuration file together with the environment.
 func (a *app) checkConfig(path string) error {
-	if _, err := config.Load(config.Sources{File: path}); err != nil {
+	cfg, err := config.Load(config.Sources{File: path})
+	if err != nil {
 		return err
+	}
+	if err := serve.CheckKafka(&cfg); err != nil {
+		return usage("a server needs the file when it starts", "%s: %s", path, plain(err.Error()))
 	}
 	if a.json() {
 		return a.printJSON(map[string]any{"file": path, "ok": true})

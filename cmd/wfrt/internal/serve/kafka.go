@@ -34,6 +34,15 @@ func openKafka(cfg *config.Config, logger *slog.Logger, registry prometheus.Regi
 	return &kafka{stream, logger}, nil
 }
 
+// CheckKafka reports what is wrong with the files that kafka.* names, as a server does when it starts. It reaches for no broker.
+func CheckKafka(cfg *config.Config) error {
+	if cfg.Kafka.Brokers == "" {
+		return nil
+	}
+	connection := kafkaConnection(cfg, slog.New(slog.DiscardHandler), nil)
+	return connection.Check()
+}
+
 // kafkaConnection is how the configuration says that Kafka is reached.
 func kafkaConnection(cfg *config.Config, logger *slog.Logger, registry prometheus.Registerer) kafkastreamer.Connection {
 	k := &cfg.Kafka
