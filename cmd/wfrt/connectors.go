@@ -167,7 +167,7 @@ func (a *app) newOnParked(
 			}
 			return &failure{
 				exitFailure, fmt.Errorf("%d of %s stay parked", refused, plural(len(all), "message")),
-				"mend what the causes above name and try again; what nobody wants any more goes with `wfrt connectors drop " + args[0] + "`",
+				"mend what the causes above name and try again; what nobody wants any more goes with `wfrt connectors drop " + args[0] + " TOPIC PARTITION OFFSET`, or all of it with --all",
 			}
 		},
 	}

@@ -66,7 +66,7 @@ func TestParkedMessages(t *testing.T) {
 		return []string{"connectors", command, "orders", "northwind.orders", "0", fmt.Sprint(offset)}
 	}
 	s.exits(exitUsage, one("redrive", 1), "northwind.orders, partition 0, offset 1", "not JSON", "hint:")
-	s.exits(exitFailure, []string{"connectors", "redrive", "orders", "--all"}, "northwind.orders, partition 0, offset 1",
+	s.exits(exitFailure, []string{"connectors", "redrive", "orders", "--all"}, "wfrt connectors drop orders TOPIC PARTITION OFFSET", "northwind.orders, partition 0, offset 1",
 		"northwind.orders, partition 0, offset 2", "2 of 2 messages stay parked", "hint:")
 	s.exits(exitNotFound, one("redrive", 0), "no parked message at northwind.orders, partition 0, offset 0", "wfrt connectors parked orders")
 	s.must(one("drop", 1), "dropped 1")

@@ -26,10 +26,10 @@ func newRoot(std streams) *cobra.Command {
 		Short: "Workflows whose steps are WebAssembly plugins",
 		Long: `wfrt serves workflows whose steps are WebAssembly plugins.
 
-  wfrt new greet             write a plugin
-  wfrt build greet           compile it to greet.wasm
-  wfrt serve                 serve every plugin in ./plugins
-  wfrt trigger greet ada     begin a run`,
+  wfrt new greet                                      write a plugin
+  wfrt build greet -o plugins/greet.wasm              compile it
+  wfrt serve                                          serve every plugin in ./plugins
+  wfrt trigger greet ada --object '{"name":"Ada"}'    begin a run`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
