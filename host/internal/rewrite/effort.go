@@ -10,9 +10,9 @@ package rewrite
 //   - For each block, the values that may be needed later are listed, and what is known of addresses is copied.
 //   - For each branch, the dominators are walked up to the entry.
 //
-// What grows with the code alone counts for the one function only, for its memory: an access to memory or a call is instructions by the dozen.
+// Calls grow with the code alone and count for the one function only, for the memory that it takes: two bytes make instructions by the dozen.
 //
-// The weights are measured: at the bounds a module of any of these kinds takes a second or two of one core. RATIONALE.md has the figures.
+// The weights are measured: at the bounds a module of any of these kinds takes some seconds of one core. RATIONALE.md has the figures.
 
 // effortPerByte is how much effort the code of a module may take besides, for each of its bytes.
 const effortPerByte = 128
@@ -20,7 +20,6 @@ const effortPerByte = 128
 // Weights, of which the removal of one argument is 1.
 const (
 	functionEffort = 6_500 // a function, however small
-	accessEffort   = 5_000 // an access to memory; some 5 KB
 	callEffort     = 2_000 // a call; some 1.5 KB
 
 	branchEffort = 150 // a branch, whenever redundant parameters are looked for
@@ -56,20 +55,20 @@ type effort struct {
 	deepest int   // the most of them
 	joined  int64 // what is done anew for each level of loops
 	once    int64
-	linear  int64 // what goes with the code alone
+	calling int64 // the calls
 }
 
-// more returns the effort for the whole function beyond what goes with the code alone.
+// more returns the effort for the whole function beyond its calls.
 func (e *effort) more() int64 { return e.joined*int64(1+e.deepest) + e.once }
 
 // total returns the effort for the whole function.
-func (e *effort) total() int64 { return e.more() + e.linear }
+func (e *effort) total() int64 { return e.more() + e.calling }
 
 // spend adds to the effort, and refuses the function as soon as it is too much.
 func (f *function) spend(n int64) {
 	f.once += n
 	if f.err == nil && (f.joined > f.maxEffort || f.total() > f.maxEffort) {
-		f.fail(clausef("would take too long to compile: with its %d locals, and the branches, loops, calls and accesses to memory that it has, "+
+		f.fail(clausef("would take too long to compile: with its %d locals, and the branches, loops and calls that it has, "+
 			"its effort is more than the limit of %d; make several functions of it", f.locals, f.maxEffort))
 	}
 }
@@ -183,7 +182,6 @@ func (f *function) search() {
 // access has it look for the memory, and know of another address.
 func (f *function) access() {
 	if !f.top().dead {
-		f.linear += accessEffort
 		f.search()
 		f.known++
 	}
@@ -193,7 +191,7 @@ func (f *function) access() {
 func (f *function) call(t *functionType) {
 	f.move(len(t.results) - len(t.parameters))
 	if !f.top().dead {
-		f.linear += callEffort
+		f.calling += callEffort
 		f.spend(valueEffort * int64(len(t.parameters)+len(t.results)))
 	}
 }

@@ -62,7 +62,6 @@ func kinds() map[string]slow {
 			return times(asm.Code(asm.I32(0), asm.I32(0), asm.I32(0), []byte{0xfc, 0x0b, 0}), n)
 		}},
 		"calls":                            {0, 1_000_000, func(_, n int) []byte { return times(asm.Call(0), n) }},
-		"accesses":                         {0, 400_000, func(_, n int) []byte { return times(asm.Code(asm.I32(8), asm.I32(1), asm.I32Store), n) }},
 		"addresses known in straight code": {0, 1_270_000, func(_, n int) []byte { return times(asm.Code(asm.I32(8), asm.I32Load, asm.Drop), n) }},
 	}
 }
