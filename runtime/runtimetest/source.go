@@ -351,29 +351,17 @@ func testSourceRebalance(s *sourceTest) {
 	seen := map[string]int{}
 	arrived := make(chan struct{}, 1000)
 	run := func(m *member) (stop func()) {
-		ctx, cancel := context.WithCancel(s.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for ctx.Err() == nil {
-				messages, err := m.Receive(ctx)
-				if err != nil {
-					continue
-				}
-				for i := range messages {
-					if err := m.took(&messages[i]); err != nil {
-						s.Error(err)
-					}
-					mu.Lock()
-					seen[string(messages[i].Value)]++
-					mu.Unlock()
-					arrived <- struct{}{}
-				}
+		end := m.receiving(func(message *runtime.Message) {
+			if err := m.took(message); err != nil {
+				s.Error(err)
 			}
-		}()
+			mu.Lock()
+			seen[string(message.Value)]++
+			mu.Unlock()
+			arrived <- struct{}{}
+		})
 		return func() {
-			cancel()
-			<-done
+			end()
 			var all []runtime.Position
 			m.mu.Lock()
 			for _, p := range m.assigned {

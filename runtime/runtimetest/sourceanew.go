@@ -19,20 +19,22 @@ func (m *member) until(what string, holds func() bool) {
 	}
 }
 
-// idle has a member of the group receive what comes, which nobody wants, until it is told to leave.
-func (m *member) idle() (leave func()) {
+// receiving has a member give do what comes, until it is told to stop.
+func (m *member) receiving(do func(*runtime.Message)) (stop func()) {
 	ctx, cancel := context.WithCancel(m.s.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			_, _ = m.Receive(ctx) // it goes on as soon as it can
+			messages, _ := m.Receive(ctx) // after an error it goes on as soon as it can
+			for i := range messages {
+				do(&messages[i])
+			}
 		}
 	}()
 	return func() {
 		cancel()
 		<-done
-		m.Close()
 	}
 }
 
@@ -46,7 +48,7 @@ func testSourceBack(s *sourceTest) {
 		m.Pause(s.topic, p)
 	}
 	other := s.open("g", false, 0)
-	leave := other.idle()
+	stop := other.receiving(func(*runtime.Message) {}) // nobody wants it
 	m.until("the partitions are shared", func() bool { return other.partitions() > 0 && m.partitions()+other.partitions() == 3 })
 	other.mu.Lock()
 	var back []int32
@@ -54,7 +56,8 @@ func testSourceBack(s *sourceTest) {
 		back = append(back, p)
 	}
 	other.mu.Unlock()
-	leave()
+	stop()
+	other.Close()
 	m.until("the partitions are back", func() bool { return m.partitions() == 3 })
 	s.fill(3, 6)
 	got := m.receive(len(back))
