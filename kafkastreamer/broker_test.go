@@ -37,3 +37,7 @@ func TestLayoutStatusOnApacheKafka(t *testing.T) {
 func TestLimitLoweredOnApacheKafka(t *testing.T) {
 	testLimitLowered(t, []string{kafkatest.Run(t, "").Addr}, func(publish func()) { publish() })
 }
+
+func TestTopicRemovedOnApacheKafka(t *testing.T) {
+	testTopicRemoved(t, []string{kafkatest.Run(t, "").Addr})
+}

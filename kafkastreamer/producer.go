@@ -9,8 +9,9 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// producer is a client of the relay. The library asks once for each partition how large a batch may be, so another has to take its place when
-// that changes for a topic. If it forgot the topic instead, it would number its batches from 0 again, and the broker take them for those it has.
+// producer is a client of the relay. The library asks once for each partition how large a batch may be, and keeps to the first topic of a name, so
+// another has to take its place when the limit of a topic changes or the topic is gone. If it forgot the topic instead, it would number its batches
+// from 0 again, and the broker take them for those it has.
 type producer struct {
 	client  *kgo.Client
 	metrics *metrics // nil: none
@@ -36,14 +37,6 @@ func (p *producer) limit(topic string) int32 {
 		p.limits[topic] = n
 	}
 	return n
-}
-
-// forget makes it find a topic that was removed anew.
-func (p *producer) forget(topic string) {
-	p.mu.Lock()
-	delete(p.limits, topic)
-	p.mu.Unlock()
-	p.client.PurgeTopicsFromProducing(topic)
 }
 
 func (p *producer) close() {

@@ -250,11 +250,11 @@ func (s *Streamer) failed(ctx context.Context, by *producer, events []runtime.Ev
 	case errors.Is(err, kerr.InvalidTopicException):
 		return n, &runtime.RefusedError{Cause: fmt.Errorf("topic %s: %w", topic, err)}
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
-		// It was removed. The client remembers it by its ID, and must forget it before it can be found again.
+		// It was removed, and the client remembers it by its ID: another finds the one that is made again.
 		if t := s.topics.find(topic); t != nil {
 			t.ready.Store(false)
 		}
-		by.forget(topic)
+		_ = s.producers.replace(ctx, by) // if that fails, so does the next attempt, which tries again
 	}
 	return n, s.reach.explain(fmt.Errorf("%s: %w", s.place(by.client, topic, partition), mayNot(err, toWrite)))
 }

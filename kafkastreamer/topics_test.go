@@ -1,15 +1,20 @@
 package kafkastreamer_test
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wfrt/wfrt/kafkastreamer"
 	"github.com/wfrt/wfrt/runtime"
@@ -154,5 +159,76 @@ func TestClientMetrics(t *testing.T) {
 			}
 		}
 		l.set(100_000)
+	}
+}
+
+// testTopicRemoved has somebody remove the topic that is published to: it is made again, and what comes then goes there.
+func testTopicRemoved(t *testing.T, brokers []string) {
+	s := open(t, kafkastreamer.Options{Connection: kafkastreamer.Connection{Brokers: brokers}, Prefix: "removed.", Partitions: 1})
+	wantAll(t, s, notices(3), "before")
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(t.Context(), "removed.orders"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	after := []runtime.Event{notice("orders", 3), notice("orders", 4)}
+	for n := 0; n < len(after); {
+		more, err := s.Publish(ctx, after[n:])
+		if n += more; ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := consume(t.Context(), t, brokers, "removed.orders", len(after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range got {
+		if got[i].RunID != after[i].RunID {
+			t.Errorf("event %d of the new topic is of run %s, want %s", i, got[i].RunID, after[i].RunID)
+		}
+	}
+}
+
+func TestTopicRemoved(t *testing.T) {
+	_, brokers := fake(t)
+	testTopicRemoved(t, brokers)
+}
+
+// A broker that again and again does not know a topic for a moment, which it has, takes nothing of what is published for a repetition: all
+// events of many shards are there in the end.
+func TestTopicIsUnknownForAMoment(t *testing.T) {
+	const shards, each = 8, 60
+	cluster, brokers := fake(t)
+	s := open(t, kafkastreamer.Options{Connection: kafkastreamer.Connection{Brokers: brokers}, Prefix: "lost.", Partitions: 1})
+	wantAll(t, s, notices(1), "an event")
+	var calls sync.WaitGroup
+	for shard := range uint64(shards) {
+		calls.Go(func() {
+			for i := range uint64(each) {
+				if i == 20*(shard%3) {
+					cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.UnknownTopicOrPartition, Count: 6})
+				}
+				for n := 0; n == 0; {
+					n, _ = s.Publish(t.Context(), []runtime.Event{notice("orders", 1+each*shard+i)})
+				}
+			}
+		})
+	}
+	calls.Wait()
+	got, err := consume(t.Context(), t, brokers, "lost.orders", 1+shards*each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := map[runtime.RunID]bool{}
+	for i := range got {
+		runs[got[i].RunID] = true
+	}
+	if want := 1 + shards*each; len(runs) != want {
+		t.Errorf("events of %d runs are in Kafka, want %d", len(runs), want)
 	}
 }
