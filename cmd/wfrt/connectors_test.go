@@ -130,7 +130,7 @@ func TestTheOutboxIsShown(t *testing.T) {
 	list := document[httpapi.ParkedEventPage](s, "outbox", "parked")
 	id := list.Parked[0].ID
 	s.must([]string{"outbox", "parked"}, id, "larger than the topic takes")
-	s.exits(exitConflict, []string{"outbox", "redrive", id}, id, "larger than the topic takes")
+	s.exits(exitConflict, []string{"outbox", "redrive", id}, "error: event "+id+": the event is refused: larger than the topic takes")
 	s.exits(exitNotFound, []string{"outbox", "redrive", id + "9"}, "error: event "+id+"9: there is no parked event \""+id+"9\"", "wfrt outbox parked")
 	s.exits(exitUsage, []string{"outbox", "redrive"}, "wfrt outbox parked")
 	refuses = false

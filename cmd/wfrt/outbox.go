@@ -61,7 +61,7 @@ func (a *app) newOutboxParked() *cobra.Command {
 					all = append(all, *p)
 					return
 				}
-				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), p.Cause)
+				t.row(p.ID, p.Workflow, p.ForeignID, p.Status, clock(p.ParkedAt), plain(p.Cause))
 			})
 			if err != nil {
 				return err

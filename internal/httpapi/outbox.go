@@ -131,9 +131,10 @@ func (s *Server) redriveParkedEvent(ctx context.Context, in *redriveEventInput) 
 	case errors.Is(err, runtime.ErrNoStreamer):
 		return nil, problem(http.StatusConflict, "no-kafka", "Events are not published", err.Error(), "set kafka.brokers and start the server again")
 	case errors.As(err, &refused):
-		return nil, problem(http.StatusConflict, "event-refused", "The event is refused", err.Error(), "mend what the cause names, and try again")
+		return nil, problem(http.StatusConflict, "event-refused", "The event is refused", refused.Error(), "mend what the cause names, and try again")
 	case p.Cause != "" && !errors.Is(err, runtime.ErrStoreFailed):
-		return nil, problem(http.StatusServiceUnavailable, "not-published", "The event could not be published", err.Error(), "try again once Kafka is well").
+		return nil, problem(http.StatusServiceUnavailable, "not-published", "The event could not be published",
+			strings.TrimPrefix(err.Error(), "runtime: parked event "+in.ID+": "), "try again once Kafka is well").
 			withHeader("Retry-After", "5")
 	default:
 		return nil, problemOf(err)
