@@ -15,13 +15,12 @@ import (
 func (s *Server) registerCallbacks(api huma.API) {
 	const how = " The body is the payload, of whatever type; the workflow's handlers get all of it. It is durable before a handler " +
 		"sees it: 200 says that it was handled, 202 that it will be, when the run is busy or paused or its handler is tried " +
-		"again. A repetition under the same Idempotency-Key, which is scoped as that of a trigger, answers as the first, or 410 " +
-		"when the run was removed since."
+		"again. A repetition under the same Idempotency-Key, which is scoped as that of a trigger, answers as the first, "
 	byForeignID := operation(http.MethodPost, "/v1/workflows/{workflow}/callbacks/{status}/{foreign_id}", "callback",
-		"Call a run back", "Hands outside input to the newest run of a foreign ID, which must be in the status."+how,
-		400, 404, 409, 410, 413, 422, 429, 503)
+		"Call a run back", "Hands outside input to the newest run of a foreign ID, which must be in the status."+how+
+			"or 410 when the run was removed since.", 400, 404, 409, 410, 413, 422, 429, 503)
 	byRunID := operation(http.MethodPost, "/v1/runs/{run_id}/callbacks/{status}", "callback-run", "Call a run back by its ID",
-		"Hands outside input to a run, which must be in the status."+how, 400, 404, 409, 410, 413, 422, 429, 503)
+		"Hands outside input to a run, which must be in the status."+how+"or 404 when the run was removed since.", 400, 404, 409, 413, 422, 429, 503)
 	for _, op := range []*huma.Operation{&byForeignID, &byRunID} {
 		s.takesBody(op)
 		op.Middlewares = huma.Middlewares{s.patient}
