@@ -39,7 +39,7 @@ func TestGoGuest(t *testing.T) {
 	for do, pieces := range map[string][]string{
 		"panic":   {"panic: the cat is out (the plugin trapped: unreachable); last on stderr:\n", "main.invoke"},
 		"nil":     {"panic: runtime error: invalid memory address or nil pointer dereference (the plugin trapped: unreachable"},
-		"exit0":   {"it exited with code 0", "returns its outcome instead"},
+		"exit0":   {"it exited with code 0", "a plugin returns instead"},
 		"exit3":   {"it exited with code 3"},
 		"recurse": {"plugin"},
 		"bomb":    {"fatal error: out of memory (the plugin trapped: unreachable", "memory_bytes: it asked for 68,157,440 bytes of 67,108,864 bytes; let it do less at once, or raise plugins.limits.memory_bytes"},

@@ -276,7 +276,7 @@ func (i *instance) sleep(d time.Duration) {
 
 // wasiExit is proc_exit(code): no way to end an invocation, whatever the code.
 func wasiExit(_ *instance, _ api.Module, stack []uint64) {
-	fail("it exited with code %d; a step returns its outcome instead", uint32(stack[0]))
+	fail("it exited with code %d; a plugin returns instead", uint32(stack[0]))
 }
 
 func putUint32(guest api.Module, function string, ptr, v uint32) {

@@ -19,9 +19,8 @@ import (
 // says what was left.
 func TestAServerEndsBesideWhatDoesNot(t *testing.T) {
 	begun, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	cfg := config.Default()
-	cfg.DataDir, cfg.Plugins.Dir = filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "plugins")
-	cfg.Server.Listen, cfg.Server.ShutdownTimeout = "127.0.0.1:0", 50*time.Millisecond
+	cfg := empty(t)
+	cfg.Server.ShutdownTimeout = 50 * time.Millisecond
 	ctx, stop := context.WithCancel(t.Context())
 	reload := make(chan os.Signal, 1)
 	opt := Options{
@@ -49,6 +48,43 @@ func TestAServerEndsBesideWhatDoesNot(t *testing.T) {
 	}
 	close(goOn)
 	<-ended
+}
+
+// TestAServerEndsBeforeItServes as it does afterwards.
+func TestAServerEndsBeforeItServes(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	opt := Options{
+		Config: empty(t), Level: new(slog.LevelVar), Logger: slog.New(&stopper{slog.DiscardHandler, stop}),
+		Ready: func(Ready) { t.Error("it served") },
+	}
+	if err := os.WriteFile(filepath.Join(opt.Config.Plugins.Dir, "none.wasm"), []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(ctx, opt); err != nil {
+		t.Errorf("Run returned %v; want nil", err)
+	}
+}
+
+// stopper ends a server at the first line of its log: here, that it could not load a plugin.
+type stopper struct {
+	slog.Handler
+	stop func()
+}
+
+func (s *stopper) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s *stopper) Handle(context.Context, slog.Record) error {
+	s.stop()
+	return nil
+}
+
+func (s *stopper) WithAttrs([]slog.Attr) slog.Handler { return s }
+
+// empty returns a configuration with empty folders.
+func empty(t *testing.T) config.Config {
+	cfg := config.Default()
+	cfg.DataDir, cfg.Plugins.Dir, cfg.Server.Listen = t.TempDir(), t.TempDir(), "127.0.0.1:0"
+	return cfg
 }
 
 // TestLateComesAWhileAfterTheEnd checks when what is under way is no longer waited for, and that nothing is left of the wait.

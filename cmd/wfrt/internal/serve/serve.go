@@ -153,6 +153,9 @@ func (s *server) serve(ctx context.Context, listener net.Listener) (err error) {
 	tasks.start("the first look at the plugins", func() { loaded <- s.plugins.Load(ctx) })
 	select {
 	case err := <-loaded:
+		if ctx.Err() != nil {
+			return nil // it was to end before it served
+		}
 		if err != nil {
 			return err
 		}
