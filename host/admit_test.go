@@ -42,7 +42,7 @@ func parsePart(t interface{ Fatal(...any) }, file, text string) *part {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &part{file: file, manifest: m, invoker: func(int32) runtime.Invoker { return nil }}
+	return &part{file: file, manifest: m, invoker: func(int32, StepLimits) runtime.Invoker { return nil }}
 }
 
 func TestMerge(t *testing.T) {
@@ -149,7 +149,7 @@ func TestMergeOverModules(t *testing.T) {
 					t.Fatal(err)
 				}
 				parts = append(parts, part{
-					file: fmt.Sprintf("%d.wasm", n), manifest: m, invoker: func(int32) runtime.Invoker { return nil },
+					file: fmt.Sprintf("%d.wasm", n), manifest: m, invoker: func(int32, StepLimits) runtime.Invoker { return nil },
 				})
 			}
 			got := merge(parts, defaults{retry: runtime.DefaultRetry()})
@@ -277,7 +277,7 @@ func TestAdmitLeavesNoRunBehind(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return &part{file: file, manifest: m, invoker: func(int32) runtime.Invoker { return nil }}
+				return &part{file: file, manifest: m, invoker: func(int32, StepLimits) runtime.Invoker { return nil }}
 			}
 			var applicants, serving []applicant
 			for _, f := range c.files {

@@ -240,7 +240,7 @@ func (c *calls) with(cells []int64) (answer int64, stopped string) {
 		return b
 	}
 	before := bytes.Clone(memory())
-	err := c.i.run(context.Background(), 1, in, &out)
+	err := c.i.run(context.Background(), &invoker{module: c.i.module, id: 1}, in, &out)
 	after := memory()
 	may := [][2]uint64{{cellsAt, cellsAt + uint64(len(object))}, {answerAt, answerAt + 8}}
 	for _, named := range c.call.spans {

@@ -126,7 +126,7 @@ func FuzzCallback(f *testing.F) {
 	f.Cleanup(func() { pool.put(i, pool.runs) })
 	f.Fuzz(func(t *testing.T, workflow, workflowLen, foreignID, foreignIDLen, status, statusLen, payload, payloadLen int32) {
 		var out runtime.Outcome
-		i.call = call{phase: phaseInvoke, limits: i.module.limits.Load(), in: in, out: &out}
+		i.call = call{phase: phaseInvoke, limits: *i.module.limits.Load(), in: in, out: &out}
 		defer func() {
 			i.call = call{}
 			if p := recover(); p != nil {

@@ -40,8 +40,8 @@ type trial struct {
 type tally struct{ all, errors int }
 
 // watch returns the invokers of a module with their outcomes counted.
-func (t *trial) watch(of func(id int32) runtime.Invoker) func(id int32) runtime.Invoker {
-	return func(id int32) runtime.Invoker { return watched{of(id), t} }
+func (t *trial) watch(of invokers) invokers {
+	return func(id int32, own StepLimits) runtime.Invoker { return watched{of(id, own), t} }
 }
 
 // watched is an invoker whose outcomes a trial counts.

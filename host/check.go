@@ -58,7 +58,7 @@ func (h *Host) Check(ctx context.Context, path string) (*Report, error) {
 	m.freeWhenDrained()
 	alone := merge([]part{{
 		file: file, digest: m.digest, manifest: m.manifest,
-		invoker: func(int32) runtime.Invoker { return nil },
+		invoker: func(int32, StepLimits) runtime.Invoker { return nil },
 	}}, h.defaults())
 	report.Workflows, report.Handlers = alone.workflows, handlersByKind(m.manifest)
 	for _, w := range alone.workflows {

@@ -181,6 +181,6 @@ func (h *Host) part(file string, m *module) *part {
 	}
 	return &part{
 		file: file, digest: m.digest, manifest: m.manifest, module: m.bound,
-		invoker: func(id int32) runtime.Invoker { return &invoker{module: m, id: id} },
+		invoker: func(id int32, own StepLimits) runtime.Invoker { return &invoker{module: m, id: id, own: own} },
 	}
 }

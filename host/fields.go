@@ -171,14 +171,14 @@ func fieldWrite(i *instance, guest api.Module, stack []uint64) {
 // tooLong ends the call because an output is longer than its limit.
 func (i *instance) tooLong(field abi.Field, size uint32, limit int) {
 	if field == abi.FieldNewObject {
-		exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: field.String()})
+		i.exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: field.String()})
 	}
 	fail("field_write of %s: %d bytes are more than the limit of %d", field, size, limit)
 }
 
 // outputLimit returns how long an output may be, or false for a field that cannot be written in this call.
 func (i *instance) outputLimit(field abi.Field) (int, bool) {
-	limits := i.call.limits
+	limits := &i.call.limits
 	switch i.call.phase {
 	case phaseManifest:
 		return limits.ManifestBytes, field == abi.FieldManifest

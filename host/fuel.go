@@ -111,18 +111,14 @@ func (f *fuel) pace() {
 // checkFuel ends the call when it has used its budget.
 func (i *instance) checkFuel() {
 	if used := i.fuel.used(); used >= i.fuel.budget {
-		e := &LimitError{Limit: LimitFuel, Used: used, Max: i.fuel.budget}
-		if in := i.call.in; in != nil && in.Handler.Fuel > 0 {
-			e.Raise = stepKey(in.Handler, "fuel")
-		}
-		exceed(e)
+		i.exceed(&LimitError{Limit: LimitFuel, Used: used, Max: i.fuel.budget})
 	}
 }
 
 // chargeCall counts the call of a host function.
 func (i *instance) chargeCall() {
 	if i.call.hostCalls++; i.call.hostCalls > i.call.limits.HostCalls {
-		exceed(&LimitError{Limit: LimitHostCalls, Used: uint64(i.call.hostCalls), Max: uint64(i.call.limits.HostCalls)})
+		i.exceed(&LimitError{Limit: LimitHostCalls, Used: uint64(i.call.hostCalls), Max: uint64(i.call.limits.HostCalls)})
 	}
 	i.charge(fuelOfCall)
 }
@@ -130,7 +126,7 @@ func (i *instance) chargeCall() {
 // chargeBytes counts bytes that go between the guest and a host function. It comes before what it counts is done.
 func (i *instance) chargeBytes(n int) {
 	if i.call.hostBytes += int64(n); i.call.hostBytes > i.call.limits.HostBytes {
-		exceed(&LimitError{Limit: LimitHostBytes, Used: uint64(i.call.hostBytes), Max: uint64(i.call.limits.HostBytes)})
+		i.exceed(&LimitError{Limit: LimitHostBytes, Used: uint64(i.call.hostBytes), Max: uint64(i.call.limits.HostBytes)})
 	}
 	i.charge(uint64(n) / rewrite.BytesPerFuel)
 }

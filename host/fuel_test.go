@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/wfrt/wfrt/internal/asm"
+	"github.com/wfrt/wfrt/internal/hostile"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -171,6 +173,77 @@ func TestAStatusHasLimitsOfItsOwn(t *testing.T) {
 	r.load()
 	wantPieces(t, r.invoke("door", "closed", `{}`).Reason, "the deadline of the invocation, 10ms; let it do less at once, or raise "+
 		"workflows.door.steps.closed.timeout")
+}
+
+// TestAStatusHasEachLimitOfItsOwn serves guests of the gallery, each with one limit that is of its status and smaller than that of plugins.
+func TestAStatusHasEachLimitOfItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		guest, key string
+		own        StepLimits
+		want       string
+	}{
+		{"loop", "fuel", StepLimits{Fuel: 2_000_000}, " of 2,000,000;"},
+		{"copies", "host_bytes", StepLimits{HostBytes: 1 << 20}, " of 1,048,576 bytes;"},
+		{"flood", "host_calls", StepLimits{HostCalls: 200}, "used 201 of 200;"},
+		{"memory", "memory_bytes", StepLimits{MemoryBytes: 2 << 20}, "it asked for 2,162,688 bytes of 2,097,152 bytes;"},
+		{"output", "output_bytes", StepLimits{ObjectBytes: 1 << 10}, " bytes are more than the limit of 1,024 bytes;"},
+		{"sleep", "timeout", StepLimits{Timeout: 10 * time.Millisecond}, ", 10ms;"},
+	} {
+		t.Run(c.key, func(t *testing.T) {
+			r := newRig(t, func(o *Options) { o.Steps = map[string]map[string]StepLimits{c.guest: {"bad": c.own}} })
+			r.put(c.guest+".wasm", gallery(t, c.guest))
+			r.load()
+			wantPieces(t, r.invoke(c.guest, "bad", `{}`).Reason, c.key+": ", c.want, "or raise workflows."+c.guest+".steps.bad."+c.key)
+			if n := r.plugin(c.guest).Exceeded[c.key]; n != 1 {
+				t.Errorf("it counts %d times as exceeded; want once", n)
+			}
+		})
+	}
+	t.Run("log_bytes", func(t *testing.T) {
+		r := newRig(t, func(o *Options) { o.Steps = map[string]map[string]StepLimits{"logs": {"bad": {LogBytes: 1 << 10}}} })
+		r.put("logs.wasm", gallery(t, "logs"))
+		r.load()
+		r.invoke("logs", "bad", `{}`)
+		if lines := r.logs.find("the plugin logged more than the limit", "limit_bytes=1024"); len(lines) != 1 {
+			t.Errorf("%d lines say that the log was cut at 1,024 bytes; want one", len(lines))
+		}
+	})
+}
+
+func TestAStatusTakesNoMoreMemoryThanItsPlugin(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Limits.MemoryBytes = 4 << 20
+		o.Steps = map[string]map[string]StepLimits{"memory": {"bad": {MemoryBytes: 8 << 20}}}
+	})
+	r.put("memory.wasm", gallery(t, "memory"))
+	r.load()
+	wantPieces(t, r.invoke("memory", "bad", `{}`).Reason, " of 4,194,304 bytes;")
+}
+
+// TestAMemoryLimitOfAStatusEndsWithTheInvocation, so that a pooled instance has that of its plugin again.
+func TestAMemoryLimitOfAStatusEndsWithTheInvocation(t *testing.T) {
+	r := serveGuest(t, doorNamed("door"))
+	m, held := r.hold("door", 1)
+	i, in := held[0], r.invocation("door", "closed", `{}`)
+	for n, own := range []StepLimits{{MemoryBytes: 2 << 20}, {}} {
+		i.beginInvocation(in, new(runtime.Outcome), &own, nil)
+		if grew := i.memory.Reallocate(3<<20) != nil; grew != (n == 1) {
+			t.Errorf("with %+v the memory grows to 3 MiB: %v", own, grew)
+		}
+		i.end()
+	}
+	m.pool.put(i, m.pool.runs)
+}
+
+// gallery returns a guest of the gallery.
+func gallery(t *testing.T, name string) []byte {
+	t.Helper()
+	all := hostile.Gallery()
+	at := slices.IndexFunc(all, func(g hostile.Guest) bool { return g.Name == name })
+	if at < 0 {
+		t.Fatalf("the gallery has no %s", name)
+	}
+	return all[at].Binary
 }
 
 func TestAnInstanceIsRetiredAfterItsCalls(t *testing.T) {

@@ -32,7 +32,7 @@ func FuzzManifest(f *testing.F) {
 				ids[h.ID] = true
 			}
 		}
-		got := merge([]part{{file: "f", manifest: m, invoker: func(int32) runtime.Invoker { return nil }}}, defaults{retry: runtime.DefaultRetry()})
+		got := merge([]part{{file: "f", manifest: m, invoker: func(int32, StepLimits) runtime.Invoker { return nil }}}, defaults{retry: runtime.DefaultRetry()})
 		if len(got.conflicts) > 0 || len(got.workflows)+len(got.incomplete) != len(m.Workflows) {
 			t.Errorf("one module alone: %d conflicts, %d workflows, %d incomplete of %d", len(got.conflicts), len(got.workflows),
 				len(got.incomplete), len(m.Workflows))

@@ -66,7 +66,8 @@ const (
 // call is one call of the guest: what the host functions may give to it and what it left.
 type call struct {
 	phase    phase
-	limits   *Limits         // as they were when it began
+	limits   Limits          // as they were when it began
+	own      *StepLimits     // those of them that are of the handler's status; nil: none
 	done     <-chan struct{} // ends the call for reasons of the host
 	began    time.Time
 	deadline time.Time
@@ -200,35 +201,49 @@ func (i *instance) close() {
 // begin begins a call with the limits of the module.
 func (i *instance) begin(p phase, done <-chan struct{}) {
 	limits, now := i.module.limits.Load(), i.module.host.options.Clock.Now()
-	i.call = call{phase: p, limits: limits, done: done, began: now, deadline: now.Add(limits.Invocation)}
+	i.call = call{phase: p, limits: *limits, done: done, began: now, deadline: now.Add(limits.Invocation)}
 	i.logs.begin(limits.LogBytes)
 	i.fuel.begin(limits.Fuel)
-	i.memory.wanted, i.memory.refused = 0, 0
+	i.memory.begin(i.memory.limit)
 }
 
 // beginInvocation begins a call of a handler. Its time is what the caller allows and begins here: what passed before, while it
 // waited for the instance, is not the guest's.
-func (i *instance) beginInvocation(in *runtime.Invocation, out *runtime.Outcome, done <-chan struct{}) {
+func (i *instance) beginInvocation(in *runtime.Invocation, out *runtime.Outcome, own *StepLimits, done <-chan struct{}) {
 	i.begin(phaseInvoke, done)
 	c := &i.call
 	c.in, c.out = in, out
-	if own := in.Handler.Timeout; own > 0 {
-		c.deadline, c.raise = c.began.Add(own), stepKey(in.Handler, "timeout")
+	if *own != (StepLimits{}) {
+		c.own, c.limits = own, own.over(&c.limits)
+		i.logs.begin(c.limits.LogBytes)
+		i.fuel.begin(c.limits.Fuel)
+		i.memory.begin(min(c.limits.MemoryBytes, i.memory.limit))
+	}
+	if t := in.Handler.Timeout; t > 0 {
+		c.deadline, c.raise = c.began.Add(t), stepKey(in.Handler, LimitTime)
 	}
 	if !in.Deadline.IsZero() {
 		if shorter := c.began.Add(in.Deadline.Sub(in.Now)); shorter.Before(c.deadline) {
 			c.deadline, c.raise = shorter, "engine.step_timeout"
 		}
 	}
-	if own := in.Handler.Fuel; own > 0 {
-		i.fuel.begin(own)
-	}
 }
 
 // stepKey returns the key of the configuration that sets a limit of the handlers of one status.
-func stepKey(h *runtime.Handler, limit string) string {
-	return "workflows." + h.Workflow + ".steps." + h.Status + "." + limit
+func stepKey(h *runtime.Handler, limit Limit) string {
+	return "workflows." + h.Workflow + ".steps." + h.Status + "." + limit.String()
 }
+
+// raisedBy completes an error, if it is not nil, with the key that raises the limit when that is one of the handler's status.
+func (c *call) raisedBy(e *LimitError) *LimitError {
+	if e != nil && c.own != nil && c.own.has(e.Limit) {
+		e.Raise = stepKey(c.in.Handler, e.Limit)
+	}
+	return e
+}
+
+// exceed ends the guest's call because it used more of something than it may.
+func (i *instance) exceed(e *LimitError) { exceed(i.call.raisedBy(e)) }
 
 // end writes out what the guest left of its log and lets go of everything that belongs to the caller.
 func (i *instance) end() {
@@ -292,7 +307,7 @@ func (i *instance) suspect(trap error) *LimitError {
 	if strings.Contains(trap.Error(), "stack overflow") {
 		return &LimitError{Limit: LimitDepth, Max: uint64(i.module.limits.Load().CallDepth), Of: "the stack is full before there are"}
 	}
-	return i.memory.exceeded()
+	return i.call.raisedBy(i.memory.exceeded())
 }
 
 // withLastWords puts what a guest last wrote to stderr first: a panic's own message tells its author more than the trap it ends

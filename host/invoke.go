@@ -17,9 +17,13 @@ import (
 type invoker struct {
 	module *module
 	id     int32
+	own    StepLimits // of the handlers of its status
 }
 
 var _ runtime.Invoker = (*invoker)(nil)
+
+// invokers makes those of one module, each with the limits of its handler's status.
+type invokers func(id int32, own StepLimits) runtime.Invoker
 
 // Invoke implements runtime.Invoker. It allocates nothing when an instance is idle, the guest takes one of the handler's
 // declared destinations, logs nothing and triggers nothing.
@@ -44,7 +48,7 @@ func (h *invoker) Invoke(ctx context.Context, in *runtime.Invocation, out *runti
 	if !since.IsZero() {
 		m.meter.Waited(m.host.options.Clock.Now().Sub(since))
 	}
-	if err = i.run(ctx, h.id, in, out); err != nil {
+	if err = i.run(ctx, h, in, out); err != nil {
 		// The instance may hold anything now. This goroutine owns it and its call has returned: it is closed here and
 		// nowhere else.
 		i.close()
@@ -89,10 +93,10 @@ func fill(out *runtime.Outcome, kind runtime.OutcomeKind, reason string) {
 }
 
 // run calls the handler in the instance and fills out. After an error the instance must be closed.
-func (i *instance) run(ctx context.Context, id int32, in *runtime.Invocation, out *runtime.Outcome) error {
-	i.beginInvocation(in, out, ctx.Done())
+func (i *instance) run(ctx context.Context, h *invoker, in *runtime.Invocation, out *runtime.Outcome) error {
+	i.beginInvocation(in, out, &h.own, ctx.Done())
 	defer i.end()
-	i.values[0] = uint64(uint32(id))
+	i.values[0] = uint64(uint32(h.id))
 	err := i.invoke.CallWithStack(i, i.values[:])
 	out.Fuel = i.fuel.used()
 	if err != nil {

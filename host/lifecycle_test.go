@@ -354,7 +354,7 @@ func TestWarnings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made := merge([]part{{manifest: m, invoker: func(int32) runtime.Invoker { return nil }}}, defaults{})
+			made := merge([]part{{manifest: m, invoker: func(int32, StepLimits) runtime.Invoker { return nil }}}, defaults{})
 			got := warnings(made.workflows[0])
 			wantPieces(t, strings.Join(got, "\n"), c.want...)
 			if len(got) != len(c.want) {

@@ -17,7 +17,7 @@ type Limits struct {
 	// CallDepth is how many calls within each other there may be in the guest. Defaults to 10,000; at most 100,000.
 	CallDepth int
 	// Fuel is how much one invocation may compute: about one for each instruction of the guest, what host functions cost in
-	// proportion. runtime.Handler.Fuel wins. Defaults to 2,000,000,000, about a second of computing.
+	// proportion. Defaults to 2,000,000,000, about a second of computing.
 	Fuel uint64
 	// HostBytes is how many bytes may go between the guest and host functions in one invocation, either way. Defaults to
 	// 64 MiB.
@@ -198,7 +198,7 @@ func (e *LimitError) figure(n uint64) string {
 	}
 }
 
-// exceed ends the guest's call because it used more of something than it may.
+// exceed ends the guest's call because it used more than it may of something that no status has limits of.
 func exceed(e *LimitError) {
 	panic(&fault{text: e.Error(), limit: e})
 }
@@ -212,10 +212,53 @@ func thousands(n uint64) string {
 	return digits
 }
 
-// StepLimits are what the operator says of the handlers of one status, beside what holds for their plugin.
+// StepLimits are what the operator says of the handlers of one status. What is zero holds as for their plugin. All are of one invocation.
 type StepLimits struct {
-	Fuel    uint64        // of one invocation; 0: Limits.Fuel
-	Timeout time.Duration // of one invocation; 0: Limits.Invocation and what the engine says
+	Fuel      uint64
+	HostBytes int64
+	HostCalls int
+	LogBytes  int
+	// MemoryBytes is what the memory of the instance may grow to meanwhile; the plugin's Limits.MemoryBytes, when smaller, wins. With
+	// IsolationPooled it may have grown beyond before.
+	MemoryBytes int64
+	ObjectBytes int
+	Timeout     time.Duration // wins over what the engine says, too
+}
+
+// over returns the limits of an invocation: these, and else those of the plugin. Timeout is the engine's to know.
+func (l *StepLimits) over(plugin *Limits) Limits {
+	both := *plugin
+	both.Fuel = cmp.Or(l.Fuel, both.Fuel)
+	both.HostBytes = cmp.Or(l.HostBytes, both.HostBytes)
+	both.HostCalls = cmp.Or(l.HostCalls, both.HostCalls)
+	both.LogBytes = cmp.Or(l.LogBytes, both.LogBytes)
+	both.ObjectBytes = cmp.Or(l.ObjectBytes, both.ObjectBytes)
+	if l.MemoryBytes > 0 {
+		both.MemoryBytes = min(l.MemoryBytes, both.MemoryBytes)
+	}
+	return both
+}
+
+// has reports whether a limit is said of the status.
+func (l *StepLimits) has(limit Limit) bool {
+	switch limit {
+	case LimitFuel:
+		return l.Fuel > 0
+	case LimitTime:
+		return l.Timeout > 0
+	case LimitMemory:
+		return l.MemoryBytes > 0
+	case LimitOutput:
+		return l.ObjectBytes > 0
+	case LimitLog:
+		return l.LogBytes > 0
+	case LimitHostCalls:
+		return l.HostCalls > 0
+	case LimitHostBytes:
+		return l.HostBytes > 0
+	default: // what a module or all of them have
+		return false
+	}
 }
 
 // Isolation says what one invocation may find of the last in its instance.

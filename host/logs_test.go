@@ -104,7 +104,7 @@ func TestAPanicIsOneLine(t *testing.T) {
 			defer pool.put(i, pool.runs)
 			for range 2 { // the next call knows nothing of the last
 				var out runtime.Outcome
-				i.call = call{phase: phaseInvoke, limits: i.module.limits.Load(), in: in, out: &out}
+				i.call = call{phase: phaseInvoke, limits: *i.module.limits.Load(), in: in, out: &out}
 				i.logs.begin(64 << 10)
 				for _, text := range test.stderr {
 					i.logs.write(i, slog.LevelError, []byte(text))

@@ -237,8 +237,9 @@ type memory struct {
 	pool    *pool // that of the instance
 	space   space
 	limit   int64 // of bytes
+	most    int64 // of bytes during the call at hand; limit at most
 	paid    int64 // of the budget; zero when it is freed
-	wanted  int64 // what was refused once because it is above limit
+	wanted  int64 // what was refused once because it is above most
 	refused int64 // what the budget would have come to when it once had no more
 }
 
@@ -269,7 +270,7 @@ func newMemory(b *budget, p *pool, s space, initial, limit int64) *memory {
 	if !b.open(p, initial+instanceCost) {
 		return nil
 	}
-	return &memory{budget: b, pool: p, space: s, limit: limit, paid: initial + instanceCost}
+	return &memory{budget: b, pool: p, space: s, limit: limit, most: limit, paid: initial + instanceCost}
 }
 
 // during returns a context that makes wazero back the next instance with the memory.
@@ -278,9 +279,12 @@ func (m *memory) during(ctx context.Context) context.Context {
 		func(uint64, uint64) experimental.LinearMemory { return m }))
 }
 
+// begin begins a call that may have the memory grow to so many bytes.
+func (m *memory) begin(most int64) { m.most, m.wanted, m.refused = most, 0, 0 }
+
 // Reallocate implements experimental.LinearMemory.
 func (m *memory) Reallocate(size uint64) []byte {
-	if int64(size) > m.limit {
+	if int64(size) > m.most {
 		m.wanted = int64(size)
 		return nil
 	}
@@ -298,7 +302,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 func (m *memory) exceeded() *LimitError {
 	switch {
 	case m.wanted > 0:
-		return &LimitError{Limit: LimitMemory, Used: uint64(m.wanted), Max: uint64(m.limit)}
+		return &LimitError{Limit: LimitMemory, Used: uint64(m.wanted), Max: uint64(m.most)}
 	case m.refused > 0:
 		return &LimitError{
 			Limit: LimitTotalMemory, Used: uint64(m.refused), Max: uint64(m.budget.limit), Of: "all plugins together",

@@ -93,7 +93,7 @@ func (r *rig) refuses(name string) {
 	on := &trial{rules: CanaryRules{ErrorShare: 0.5, MinInvocations: 1, Window: time.Minute}, clock: r.options.Clock, failed: func() {}}
 	before := r.plugin(name)
 	var out runtime.Outcome
-	err := on.watch(func(int32) runtime.Invoker { return in.Handler.Invoker })(0).Invoke(context.Background(), in, &out)
+	err := on.watch(func(int32, StepLimits) runtime.Invoker { return in.Handler.Invoker })(0, StepLimits{}).Invoke(context.Background(), in, &out)
 	if err == nil {
 		r.t.Fatalf("%s: outcome %+v; want the invocation refused", name, out)
 	}

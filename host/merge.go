@@ -26,7 +26,7 @@ type part struct {
 	digest   runtime.Digest
 	manifest *abi.Manifest
 	module   *runtime.Module // the bound of its handlers; may be nil
-	invoker  func(id int32) runtime.Invoker
+	invoker  invokers
 }
 
 // merged is what a list of parts makes together.
@@ -330,13 +330,12 @@ func (p *piece) join(w *runtime.Workflow, d defaults) {
 // handler makes the runtime's form of a handler, without its timer.
 func (p *part) handler(workflow string, h *abi.Handler, d defaults) *runtime.Handler {
 	milliseconds := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	own := d.steps[workflow][h.Status]
 	made := &runtime.Handler{
 		Workflow: workflow, Status: h.Status, Name: h.Name, To: slices.Clone(h.To), Retry: d.retry, Parallelism: h.Parallelism,
 		Lag: milliseconds(h.LagMS), After: milliseconds(h.AfterMS), Digest: p.digest, Plugin: p.file,
-		Module: p.module, Invoker: p.invoker(h.ID),
+		Module: p.module, Invoker: p.invoker(h.ID, own), Timeout: own.Timeout,
 	}
-	own := d.steps[workflow][h.Status]
-	made.Fuel, made.Timeout = own.Fuel, own.Timeout
 	made.Kind, _ = handlerKind(h.Kind)
 	made.On, _ = hookEvent(h.On)
 	if r := h.Retry; r != nil {

@@ -77,7 +77,7 @@ func (a *asked) argument(name string, at, limit int) []byte {
 // object returns an argument that is, or becomes, an object.
 func (a *asked) object(name string, at int) []byte {
 	if size, limit := uint32(a.stack[at+1]), a.i.call.limits.ObjectBytes; uint64(size) > uint64(limit) {
-		exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: a.function + ": the " + name})
+		a.i.exceed(&LimitError{Limit: LimitOutput, Used: uint64(size), Max: uint64(limit), Of: a.function + ": the " + name})
 	}
 	return a.argument(name, at, math.MaxUint32)
 }

@@ -168,7 +168,6 @@ type Handler struct {
 	Retry       Retry         // complete: no field is zero
 	Parallelism int           // of a step: concurrent invocations at most; 0: no limit but the engine's
 	Timeout     time.Duration // of one invocation; 0: Options.StepTimeout
-	Fuel        uint64        // that one invocation may use; 0: what its module's invocations may
 	Lag         time.Duration // of a step: how long a run waits in the status before the step runs
 	LagAlert    time.Duration // of a step: a task that waits longer than this, beyond Lag, for a worker is counted as late; 0: never
 	After       time.Duration // of a timeout: how long after the entry it is due, unless Timer says

@@ -73,8 +73,21 @@ type Workflow struct {
 
 // Step is what holds for the handlers of one status. What is zero their plugin's limits decide.
 type Step struct {
-	Fuel    uint64        `mapstructure:"fuel"`    // of one invocation
-	Timeout time.Duration `mapstructure:"timeout"` // of one invocation
+	Fuel        uint64        `mapstructure:"fuel"`         // of one invocation
+	HostBytes   Size          `mapstructure:"host_bytes"`   // to and from the host in one invocation
+	HostCalls   int           `mapstructure:"host_calls"`   // of host functions in one invocation
+	LogBytes    Size          `mapstructure:"log_bytes"`    // of one invocation's log
+	MemoryBytes Size          `mapstructure:"memory_bytes"` // that the instance may grow to in one invocation
+	OutputBytes Size          `mapstructure:"output_bytes"` // object that one invocation writes
+	Timeout     time.Duration `mapstructure:"timeout"`      // of one invocation
+}
+
+// limits returns what is said of them as limits of a plugin are.
+func (s Step) limits() PluginLimits {
+	return PluginLimits{
+		Fuel: s.Fuel, HostBytes: s.HostBytes, HostCalls: s.HostCalls, LogBytes: s.LogBytes, MemoryBytes: s.MemoryBytes,
+		OutputBytes: s.OutputBytes, Timeout: s.Timeout,
+	}
 }
 
 // What a run goes by after a swap.

@@ -21,6 +21,7 @@ workflows:
     retention: 1h
     steps:
       invoiced: {fuel: 10000000, timeout: 2m}
+      packed: {host_bytes: 8MiB, host_calls: 300, log_bytes: 4KiB, memory_bytes: 32MiB, output_bytes: 64KiB}
       shipped:
 `)
 	if err != nil {
@@ -33,7 +34,8 @@ workflows:
 	if want := map[string]Override{"orders": own, "hello": {}}; !reflect.DeepEqual(got.Plugins.Overrides, want) {
 		t.Errorf("got  %+v\nwant %+v", got.Plugins.Overrides, want)
 	}
-	if want := map[string]Step{"invoiced": {Fuel: 10_000_000, Timeout: 2 * time.Minute}, "shipped": {}}; !reflect.DeepEqual(got.Workflows["orders"].Steps, want) {
+	packed := Step{HostBytes: 8 * MiB, HostCalls: 300, LogBytes: 4 * KiB, MemoryBytes: 32 * MiB, OutputBytes: 64 * KiB}
+	if want := map[string]Step{"invoiced": {Fuel: 10_000_000, Timeout: 2 * time.Minute}, "packed": packed, "shipped": {}}; !reflect.DeepEqual(got.Workflows["orders"].Steps, want) {
 		t.Errorf("steps %+v; want %+v", got.Workflows["orders"].Steps, want)
 	}
 }
@@ -50,6 +52,7 @@ workflows:
   orders:
     steps:
       invoiced: {fule: 1, fuel: many}
+      packed: {host_bytes: 1, host_calls: 1, log_bytes: 1, memory_bytes: 8GiB, output_bytes: 1GiB, instances: 3}
       shipped: {fuel: 3, timeout: -1s}
 `)
 	if err == nil {
@@ -60,7 +63,9 @@ workflows:
 		"there is no key plugins.overrides.orders.limits.feul", "plugins.overrides.orders.limits.host_bytes is 1",
 		"plugins.overrides.orders.limits.memory_bytes is 8GiB", "there is no key plugins.overrides.orders.limits.total_memory_bytes",
 		"there is no key workflows.orders.steps.invoiced.fule", `workflows.orders.steps.invoiced.fuel "many" is not a whole number from 0 on`,
-		"workflows.orders.steps.shipped.fuel is 3", "workflows.orders.steps.shipped.timeout is -1s",
+		"workflows.orders.steps.packed.host_bytes is 1", "workflows.orders.steps.packed.host_calls is 1", "workflows.orders.steps.packed.log_bytes is 1",
+		"workflows.orders.steps.packed.memory_bytes is 8GiB", "workflows.orders.steps.packed.output_bytes is 1GiB",
+		"there is no key workflows.orders.steps.packed.instances", "workflows.orders.steps.shipped.fuel is 3", "workflows.orders.steps.shipped.timeout is -1s",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no fault says %q, but\n%s", want, err)

@@ -177,11 +177,8 @@ func (c *Config) validate(where origin, already Faults) Faults {
 			duration(key+".retention", *d, 0)
 		}
 		for _, status := range slices.Sorted(maps.Keys(c.Workflows[name].Steps)) {
-			prefix, step := key+".steps."+status+".", c.Workflows[name].Steps[status]
-			if step.Fuel != 0 {
-				fuel(prefix+"fuel", step.Fuel)
-			}
-			duration(prefix+"timeout", step.Timeout, 0)
+			own := c.Workflows[name].Steps[status].limits()
+			limits(key+".steps."+status+".", &own, false)
 		}
 		if v := c.Workflows[name].Versions; v != nil {
 			oneOf(key+".versions", *v, VersionsLatest, VersionsPinned)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wfrt/wfrt/cmd/wfrt/internal/config"
+	"github.com/wfrt/wfrt/host"
 	"github.com/wfrt/wfrt/runtime"
 )
 
@@ -35,5 +36,16 @@ func TestWhatWinsAboutAWorkflow(t *testing.T) {
 		if w.Retention != c.want || w.EventRetention != c.events || w.Pinned != c.wantPinned || w.Start != "s" {
 			t.Errorf("%s is %+v, want a retention of %v and pinned: %v, and else what was declared", c.name, w, c.want, c.wantPinned)
 		}
+	}
+}
+
+func TestLimitsOfAStatusReachTheHost(t *testing.T) {
+	said := config.Step{
+		Fuel: 1, HostBytes: 2, HostCalls: 3, LogBytes: 4, MemoryBytes: 5, OutputBytes: 6, Timeout: 7,
+	}
+	cfg := &config.Config{Workflows: map[string]config.Workflow{"orders": {Steps: map[string]config.Step{"invoiced": said}}}}
+	want := host.StepLimits{Fuel: 1, HostBytes: 2, HostCalls: 3, LogBytes: 4, MemoryBytes: 5, ObjectBytes: 6, Timeout: 7}
+	if got := steps(cfg)["orders"]["invoiced"]; got != want {
+		t.Errorf("got %+v; want %+v", got, want)
 	}
 }

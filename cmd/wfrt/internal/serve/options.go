@@ -84,7 +84,10 @@ func steps(cfg *config.Config) map[string]map[string]host.StepLimits {
 	for name, w := range cfg.Workflows {
 		of := make(map[string]host.StepLimits)
 		for status, step := range w.Steps {
-			of[status] = host.StepLimits(step)
+			of[status] = host.StepLimits{
+				Fuel: step.Fuel, HostBytes: int64(step.HostBytes), HostCalls: step.HostCalls, LogBytes: int(step.LogBytes),
+				MemoryBytes: int64(step.MemoryBytes), ObjectBytes: int(step.OutputBytes), Timeout: step.Timeout,
+			}
 		}
 		all[name] = of
 	}
