@@ -69,6 +69,12 @@ func testTooLarge(t *testing.T, brokers []string) {
 		t.Fatal(err)
 	}
 	want := append([]runtime.Event{notice("orders", 1)}, append(events[:large:large], rest...)...)
+	wantRuns(t, got, want)
+}
+
+// wantRuns checks of which runs the events are that arrived.
+func wantRuns(t *testing.T, got, want []runtime.Event) {
+	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d events arrived, want %d", len(got), len(want))
 	}

@@ -187,11 +187,7 @@ func testTopicRemoved(t *testing.T, brokers []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range got {
-		if got[i].RunID != after[i].RunID {
-			t.Errorf("event %d of the new topic is of run %s, want %s", i, got[i].RunID, after[i].RunID)
-		}
-	}
+	wantRuns(t, got, after)
 }
 
 func TestTopicRemoved(t *testing.T) {

@@ -52,15 +52,16 @@ func runsEach(t *testing.T, e *runtime.Engine) map[string]int {
 	return runs
 }
 
-func wantOneEach(t *testing.T, runs map[string]int, want int) {
+// wantOneEach checks that each of a number of things was done once.
+func wantOneEach(t *testing.T, done map[string]int, want int) {
 	t.Helper()
-	for id, n := range runs {
+	for id, n := range done {
 		if n != 1 {
-			t.Errorf("order %s has %d runs", id, n)
+			t.Errorf("%s was done %d times", id, n)
 		}
 	}
-	if len(runs) != want {
-		t.Errorf("%d orders have runs, want %d", len(runs), want)
+	if len(done) != want {
+		t.Errorf("%d were done, want %d", len(done), want)
 	}
 }
 

@@ -310,14 +310,7 @@ func noTaskIsForgotten(t *testing.T, random *rand.Rand) {
 	elapse(3 * time.Hour)
 	mu.Lock()
 	defer mu.Unlock()
-	for key, n := range done {
-		if n != 1 {
-			t.Errorf("the hook of %s was done %d times", key, n)
-		}
-	}
-	if len(done) != runs {
-		t.Errorf("the hooks of %d runs were done; want %d", len(done), runs)
-	}
+	wantOneEach(t, done, runs)
 }
 
 // What is due by the machine's clock is done soon after that is set forward, or goes on while the machine sleeps, whatever was due next.
