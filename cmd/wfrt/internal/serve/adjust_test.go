@@ -1,6 +1,9 @@
 package serve
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,5 +50,25 @@ func TestLimitsOfAStatusReachTheHost(t *testing.T) {
 	want := host.StepLimits{Fuel: 1, HostBytes: 2, HostCalls: 3, LogBytes: 4, MemoryBytes: 5, ObjectBytes: 6, Timeout: 7}
 	if got := steps(cfg)["orders"]["invoiced"]; got != want {
 		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+func TestWhatNobodyServesIsWarnedOf(t *testing.T) {
+	step := &runtime.Handler{}
+	catalog := runtime.NewCatalog(&runtime.Workflow{Name: "orders", Start: "a", Statuses: map[string]*runtime.Status{
+		"a": {Name: "a", Step: step}, "b": {Name: "b", Callbacks: []*runtime.Handler{step}}, "c": {Name: "c", Timeouts: []*runtime.Handler{step}},
+		"end": {Name: "end", Terminal: true},
+	}})
+	limits := map[string]config.Step{"a": {}, "b": {}, "c": {}, "end": {}, "misspelt": {}}
+	cfg := &config.Config{Workflows: map[string]config.Workflow{"orders": {Steps: limits}, "ordres": {}}}
+	var said bytes.Buffer
+	warnOfUnserved(slog.New(slog.NewTextHandler(&said, nil)), cfg, catalog)
+	for _, want := range []string{"workflow=ordres", "status=end", "status=misspelt"} {
+		if !strings.Contains(said.String(), want+"\n") {
+			t.Errorf("no line ends with %s of\n%s", want, &said)
+		}
+	}
+	if lines := strings.Count(said.String(), "\n"); lines != 3 {
+		t.Errorf("%d lines; want 3 of\n%s", lines, &said)
 	}
 }

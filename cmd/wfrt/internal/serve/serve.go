@@ -204,11 +204,19 @@ func backups(cfg *config.Config, store *pebblestore.Store) func(context.Context)
 	}
 }
 
-// warnOfUnserved names the workflows that the configuration speaks of and no plugin serves: likely they are misspelt.
+// warnOfUnserved names the workflows that the configuration speaks of and no plugin serves, and the statuses that it gives limits to and
+// no handler is of: likely they are misspelt.
 func warnOfUnserved(logger *slog.Logger, cfg *config.Config, c *runtime.Catalog) {
-	for name := range cfg.Workflows {
-		if c.Workflow(name) == nil {
+	for name, said := range cfg.Workflows {
+		w := c.Workflow(name)
+		if w == nil {
 			logger.Warn("the configuration speaks of a workflow that no plugin serves", "workflow", name)
+			continue
+		}
+		for status := range said.Steps {
+			if s := w.Statuses[status]; s == nil || s.Step == nil && len(s.Callbacks)+len(s.Timeouts) == 0 {
+				logger.Warn("the configuration has limits for a status that has no handler", "workflow", name, "status", status)
+			}
 		}
 	}
 }
